@@ -1,0 +1,2 @@
+//! drivejob: back up, restore, migrate and audit LINE WORKS Drive.
+pub mod sim;

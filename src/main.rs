@@ -1,0 +1,2 @@
+//! The `drivejob` program.
+fn main() {}
