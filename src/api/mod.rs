@@ -1,0 +1,1 @@
+//! The seam over HTTP.

@@ -1,0 +1,1 @@
+//! Backs up drives into a snapshot.

@@ -1,0 +1,1 @@
+//! Globs on Drive paths.

@@ -1,0 +1,82 @@
+//! One row per resource: what was listed and what became of it.
+
+use jiff::Timestamp;
+
+use crate::entry::Entry;
+use crate::path::DrivePath;
+
+/// One line of `manifest.csv` and `failures.csv`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What the service told.
+    pub entry: Entry,
+    /// The drive's name as a person knows it.
+    pub drive_name: String,
+    /// Where it lies in its drive.
+    pub path: DrivePath,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, as a short code; empty where there is nothing to say.
+    pub reason: String,
+    /// SHA-256 of the stored bytes, in lower-case hexadecimal.
+    pub sha256: Option<String>,
+    /// Where the bytes are, relative to the archive folder, with `/` between segments.
+    pub stored_at: Option<String>,
+    /// How often its content was asked for in this run.
+    pub attempts: u32,
+}
+
+/// What became of a resource in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Its bytes were fetched in this run (a folder: its listing is closed).
+    Stored,
+    /// Its bytes are those of an earlier snapshot.
+    Reused,
+    /// It was listed, and nothing more was asked (audit).
+    Listed,
+    /// It was left out on purpose: a filter, an infected file, a trash item.
+    Skipped,
+    /// It was gone when its bytes were asked for.
+    Vanished,
+    /// It could not be read.
+    Failed,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Stored,
+        Outcome::Reused,
+        Outcome::Listed,
+        Outcome::Skipped,
+        Outcome::Vanished,
+        Outcome::Failed,
+    ];
+
+    /// The word of the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Stored => "stored",
+            Outcome::Reused => "reused",
+            Outcome::Listed => "listed",
+            Outcome::Skipped => "skipped",
+            Outcome::Vanished => "vanished",
+            Outcome::Failed => "failed",
+        }
+    }
+
+    /// The outcome a word stands for.
+    pub fn from_word(word: &str) -> Option<Outcome> {
+        Outcome::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == word)
+    }
+}
+
+impl Row {
+    /// The modified time, by which rows of two nights are compared.
+    pub fn modified(&self) -> Option<Timestamp> {
+        self.entry.modified
+    }
+}

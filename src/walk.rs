@@ -1,0 +1,1 @@
+//! A Drive tree as entries.
