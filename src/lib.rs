@@ -6,7 +6,9 @@ pub mod id;
 pub mod monitor;
 pub mod path;
 pub mod secret;
+pub mod stop;
 
+pub mod coverage;
 pub mod job;
 pub mod manifest;
 pub mod plan;
@@ -18,7 +20,6 @@ pub mod drive;
 pub mod ledger;
 pub mod sim;
 
-pub mod backup;
 pub mod walk;
 
 pub mod cli;

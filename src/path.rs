@@ -38,6 +38,11 @@ impl DrivePath {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 
+    /// Whether this is the root of its drive.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `self` is `folder` or lies below it.
     pub fn is_within(&self, folder: &DrivePath) -> bool {
         self.0

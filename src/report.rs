@@ -1,1 +1,295 @@
-//! Summaries of a run.
+//! What a run has to say at its end, for the tail, for `--json`, and for people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::coverage::{RootFacts, Totals};
+use crate::manifest::Outcome;
+use crate::monitor::CallCount;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Everything that the job names is stored (listed, restored, proven).
+    Complete,
+    /// The run came to its end, and something is missing.
+    Partial,
+    /// A check found a difference.
+    Different,
+    /// The job's window ended; the next start goes on.
+    WindowEnded,
+    /// A person, the system or the watchdog stopped it; the next start goes on.
+    Interrupted,
+}
+
+impl Status {
+    /// The word of `TAIL.json` and of the summary.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Complete => "complete",
+            Status::Partial => "partial",
+            Status::Different => "different",
+            Status::WindowEnded => "window-ended",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// The summary of one run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The job's kind, as the job file spells it.
+    pub kind: &'static str,
+    /// The job file, or a name for it.
+    pub job: String,
+    /// The archive folder.
+    pub archive: String,
+    /// The snapshot that was made, or would be.
+    pub snapshot: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// When this process began to work on it.
+    pub started: Timestamp,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Whether an unfinished run was carried on.
+    pub resumed: bool,
+    /// Rows by outcome.
+    pub totals: Totals,
+    /// Requests of this process by API operation.
+    pub calls: BTreeMap<String, CallCount>,
+    /// Time spent waiting for the rate limit, added up over all workers.
+    pub waited: Duration,
+    /// Requests repeated after a failure.
+    pub retries: u64,
+    /// Facts of each drive.
+    pub roots: Vec<RootFacts>,
+    /// The first failures, at most [`Report::FAILURES_SHOWN`], as path and reason.
+    pub failures: Vec<(String, String)>,
+    /// Things a person should know.
+    pub warnings: Vec<String>,
+    /// What a kind of job has to say beyond this.
+    pub details: Map<String, Value>,
+}
+
+impl Report {
+    /// Failures that a summary names; all of them are in `failures.csv`.
+    pub const FAILURES_SHOWN: usize = 10;
+
+    /// The summary as one JSON object. Sizes are bytes, times RFC 3339 in UTC, durations seconds.
+    pub fn to_json(&self) -> Value {
+        let (files, bytes) = self.totals.held();
+        json!({
+            "kind": self.kind,
+            "job": self.job,
+            "archive": self.archive,
+            "snapshot": self.snapshot,
+            "status": self.status.as_str(),
+            "started": self.started.to_string(),
+            "finished": self.finished.to_string(),
+            "seconds": self.elapsed().as_secs_f64(),
+            "resumed": self.resumed,
+            "files": files,
+            "bytes": bytes,
+            "rows": self.totals.rows(),
+            "failures": self.totals.failures(),
+            "outcomes": self.totals.to_json(),
+            "calls": self.calls_to_json(),
+            "retries": self.retries,
+            "waited_seconds": self.waited.as_secs_f64(),
+            "coverage": self.coverage_to_json(),
+            "first_failures": self.failures.iter()
+                .map(|(path, reason)| json!({ "path": path, "reason": reason })).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+            "details": self.details,
+        })
+    }
+
+    /// Requests by operation: sent, of these refused for the rate, of these failed otherwise.
+    pub fn calls_to_json(&self) -> Value {
+        let calls = self.calls.iter().map(|(operation, count)| {
+            let facts = json!({
+                "sent": count.sent, "rate_limited": count.limited, "failed": count.failed,
+            });
+            (operation.clone(), facts)
+        });
+        Value::Object(calls.collect())
+    }
+
+    /// The coverage statement.
+    pub fn coverage_to_json(&self) -> Value {
+        json!({
+            "covered": self.roots.iter().all(|root| root.gaps().is_empty()),
+            "drives": self.roots.iter().map(RootFacts::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// How long this process worked on it.
+    pub fn elapsed(&self) -> Duration {
+        Duration::try_from(self.finished.duration_since(self.started)).unwrap_or_default()
+    }
+
+    /// The summary for people: a few lines, the most important first.
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![self.headline()];
+        let (files, bytes) = self.totals.held();
+        let count = |outcome| self.totals.files_with(outcome);
+        if self.totals.rows() > 0 {
+            let folders = self.totals.folders.iter().sum::<u64>();
+            lines.push(match self.kind {
+                "audit" => format!(
+                    "  listed    {} files, {folders} folders",
+                    count(Outcome::Listed)
+                ),
+                _ => format!(
+                    "  stored    {files} files, {} ({} new, {} unchanged), {folders} folders",
+                    size(bytes),
+                    count(Outcome::Stored),
+                    count(Outcome::Reused)
+                ),
+            });
+        }
+        for (label, outcome) in [
+            ("skipped", Outcome::Skipped),
+            ("vanished", Outcome::Vanished),
+        ] {
+            if count(outcome) > 0 {
+                lines.push(format!("  {label:<9} {} files", count(outcome)));
+            }
+        }
+        if self.totals.failures() > 0 {
+            lines.push(format!("  failed    {}", self.totals.failures()));
+            lines.extend(
+                self.failures
+                    .iter()
+                    .map(|(path, reason)| format!("            {} ({reason})", printable(path))),
+            );
+        }
+        for root in self
+            .roots
+            .iter()
+            .filter(|root| !root.gaps().is_empty())
+            .take(Report::FAILURES_SHOWN)
+        {
+            lines.push(format!(
+                "  not seen  {}: {}",
+                root.drive,
+                printable(&root.gaps().join("; "))
+            ));
+        }
+        let sent: u64 = self.calls.values().map(|count| count.sent).sum();
+        let limited: u64 = self.calls.values().map(|count| count.limited).sum();
+        if sent > 0 {
+            lines.push(format!(
+                "  calls     {sent} in {}, {limited} refused for the rate, {} repeated",
+                duration(self.elapsed()),
+                self.retries
+            ));
+        }
+        for warning in &self.warnings {
+            lines.push(format!("  warning   {}", printable(warning)));
+        }
+        if let Some(snapshot) = &self.snapshot {
+            lines.push(format!(
+                "  archive   {}",
+                printable(&format!(
+                    "{}/{snapshot}",
+                    self.archive.trim_end_matches('/')
+                ))
+            ));
+        }
+        lines.join("\n")
+    }
+
+    fn headline(&self) -> String {
+        let state = match self.status {
+            Status::Complete => "complete",
+            Status::Partial => "PARTIAL: not everything is stored",
+            Status::Different => "DIFFERENT: the check found differences",
+            Status::WindowEnded => "stopped at the end of its window, continues next time",
+            Status::Interrupted => "interrupted, continues next time",
+        };
+        format!("{} {state}", self.kind)
+    }
+}
+
+/// A number of bytes for people, in powers of 1024.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut index = 0;
+    while value >= 1024.0 && index + 1 < units.len() {
+        value /= 1024.0;
+        index += 1;
+    }
+    let unit = units.get(index).unwrap_or(&"B");
+    if index == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {unit}")
+    }
+}
+
+/// A duration for people: `3.2 s`, `4 min 05 s`, `2 h 10 min`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", time.as_secs_f64()),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// A text from outside, safe to print: control characters and those that turn the writing direction are shown as codes.
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{061c}' => {
+                safe.extend(character.escape_unicode());
+            }
+            _ if character.is_control() => safe.extend(character.escape_default()),
+            _ => safe.push(character),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [
+            (3.21, "3.2 s"),
+            (245.0, "4 min 05 s"),
+            (7800.0, "2 h 10 min"),
+        ] {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_write_on_the_terminal() {
+        assert_eq!(
+            printable("a\u{1b}[31mb\nc\u{202e}d 보고서"),
+            "a\\u{1b}[31mb\\nc\\u{202e}d 보고서"
+        );
+    }
+}

@@ -1,1 +1,0 @@
-//! Backs up drives into a snapshot.

@@ -1,0 +1,262 @@
+//! What a run saw and what it could not see: totals, and for each drive the proof that what was listed is accounted for.
+
+use serde_json::{Value, json};
+
+use crate::entry::{Kind, Quota};
+use crate::id::DriveId;
+use crate::manifest::{Outcome, Row};
+
+/// Counts and bytes by outcome, over all drives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Rows of files by outcome, in the order of [`Outcome::ALL`]: count and bytes.
+    pub files: [(u64, u64); 6],
+    /// Rows of folders by outcome.
+    pub folders: [u64; 6],
+}
+
+impl Totals {
+    /// Files with that outcome.
+    pub fn files_with(&self, outcome: Outcome) -> u64 {
+        self.files
+            .get(outcome as usize)
+            .map_or(0, |(count, _)| *count)
+    }
+
+    /// Bytes of the files with that outcome.
+    pub fn bytes_with(&self, outcome: Outcome) -> u64 {
+        self.files
+            .get(outcome as usize)
+            .map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Folders with that outcome.
+    pub fn folders_with(&self, outcome: Outcome) -> u64 {
+        self.folders.get(outcome as usize).copied().unwrap_or(0)
+    }
+
+    /// Counts one row.
+    pub fn add(&mut self, row: &Row) {
+        let index = row.outcome as usize;
+        match row.entry.kind {
+            Kind::File => {
+                if let Some((count, bytes)) = self.files.get_mut(index) {
+                    *count += 1;
+                    *bytes += row.entry.size.unwrap_or(0);
+                }
+            }
+            Kind::Folder => {
+                if let Some(count) = self.folders.get_mut(index) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+}
+
+/// What the ledger knows of one root: the raw material of the coverage statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootFacts {
+    /// The drive.
+    pub drive: DriveId,
+    /// Its name.
+    pub name: String,
+    /// Reason code and message when it could not be read at all.
+    pub refused: Option<(String, String)>,
+    /// What the service says it holds.
+    pub quota: Quota,
+    /// Folders whose listing is closed, the root among them.
+    pub folders_closed: u64,
+    /// Folders whose listing failed.
+    pub folders_failed: u64,
+    /// Folders that were never listed to the end.
+    pub folders_open: u64,
+    /// Pages read.
+    pub pages: u64,
+    /// Items the pages held, repeats left out.
+    pub listed: u64,
+    /// Items that pages held twice.
+    pub repeated: u64,
+    /// Rows there are.
+    pub accounted: u64,
+    /// Folders whose last page was as full as a page can be.
+    pub full_ends: u64,
+    /// Bytes of the files listed.
+    pub bytes: u64,
+    /// Why the root folder itself could not be listed.
+    pub root_failure: Option<String>,
+}
+
+impl RootFacts {
+    /// What is missing of this drive, as sentences; none when everything that could be listed is accounted for.
+    pub fn gaps(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        if let Some((reason, message)) = &self.refused {
+            gaps.push(format!("the drive could not be read ({reason}): {message}"));
+        }
+        if let Some(reason) = &self.root_failure {
+            gaps.push(format!("the root folder could not be listed ({reason})"));
+        }
+        if self.folders_failed > 0 {
+            gaps.push(format!(
+                "{} folders could not be listed",
+                self.folders_failed
+            ));
+        }
+        if self.folders_open > 0 {
+            gaps.push(format!(
+                "{} folders were not listed to the end",
+                self.folders_open
+            ));
+        }
+        if self.listed != self.accounted {
+            gaps.push(format!(
+                "{} items were listed, {} are accounted for",
+                self.listed, self.accounted
+            ));
+        }
+        gaps
+    }
+
+    /// Bytes that the service counts as used outside the trash, less the bytes seen. Positive when something was not
+    /// seen; earlier contents of files count as used too, so this is a hint and not a proof.
+    pub fn unseen_bytes(&self) -> Option<i64> {
+        let used = self
+            .quota
+            .used?
+            .saturating_sub(self.quota.trash.unwrap_or(0));
+        i64::try_from(i128::from(used) - i128::from(self.bytes)).ok()
+    }
+
+    /// The entry of this drive in the coverage statement of `TAIL.json`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "drive": self.drive.as_str(),
+            "name": self.name,
+            "readable": self.refused.is_none(),
+            "reason": self.refused.as_ref().map(|(reason, _)| reason),
+            "message": self.refused.as_ref().map(|(_, message)| message),
+            "covered": self.gaps().is_empty(),
+            "gaps": self.gaps(),
+            "folders_closed": self.folders_closed,
+            "folders_failed": self.folders_failed,
+            "folders_open": self.folders_open,
+            "pages": self.pages,
+            "items_listed": self.listed,
+            "items_accounted": self.accounted,
+            "items_repeated": self.repeated,
+            "full_last_pages": self.full_ends,
+            "bytes_listed": self.bytes,
+            "quota_total": self.quota.total,
+            "quota_used": self.quota.used,
+            "quota_trash": self.quota.trash,
+            "bytes_unseen": self.unseen_bytes(),
+        })
+    }
+}
+
+impl Totals {
+    /// Files and bytes whose bytes are in this snapshot, fetched or reused.
+    pub fn held(&self) -> (u64, u64) {
+        [Outcome::Stored, Outcome::Reused]
+            .into_iter()
+            .fold((0, 0), |(files, bytes), outcome| {
+                (
+                    files + self.files_with(outcome),
+                    bytes + self.bytes_with(outcome),
+                )
+            })
+    }
+
+    /// Rows in all.
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|(count, _)| count).sum::<u64>() + self.folders.iter().sum::<u64>()
+    }
+
+    /// Rows of files and folders that failed.
+    pub fn failures(&self) -> u64 {
+        self.files_with(Outcome::Failed) + self.folders_with(Outcome::Failed)
+    }
+
+    /// The totals by outcome, as they stand in `TAIL.json`.
+    pub fn to_json(&self) -> Value {
+        let outcomes = Outcome::ALL.map(|outcome| {
+            let facts = json!({
+                "files": self.files_with(outcome),
+                "folders": self.folders_with(outcome),
+                "bytes": self.bytes_with(outcome),
+            });
+            (outcome.as_str().to_owned(), facts)
+        });
+        Value::Object(outcomes.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn green() -> RootFacts {
+        RootFacts {
+            drive: DriveId::new("me"),
+            name: "me".to_owned(),
+            refused: None,
+            quota: Quota {
+                total: Some(1000),
+                used: Some(120),
+                trash: Some(20),
+            },
+            folders_closed: 2,
+            folders_failed: 0,
+            folders_open: 0,
+            pages: 3,
+            listed: 9,
+            repeated: 0,
+            accounted: 9,
+            full_ends: 0,
+            bytes: 90,
+            root_failure: None,
+        }
+    }
+
+    #[test]
+    fn every_kind_of_gap_is_named() {
+        assert_eq!(green().gaps(), Vec::<String>::new());
+        assert_eq!(green().unseen_bytes(), Some(10));
+        let refused = Some(("denied".to_owned(), "no".to_owned()));
+        for (facts, words) in [
+            (RootFacts { refused, ..green() }, "could not be read"),
+            (
+                RootFacts {
+                    root_failure: Some("x".to_owned()),
+                    ..green()
+                },
+                "root folder",
+            ),
+            (
+                RootFacts {
+                    folders_failed: 1,
+                    ..green()
+                },
+                "could not be listed",
+            ),
+            (
+                RootFacts {
+                    folders_open: 1,
+                    ..green()
+                },
+                "not listed to the end",
+            ),
+            (
+                RootFacts {
+                    accounted: 8,
+                    ..green()
+                },
+                "accounted for",
+            ),
+        ] {
+            assert!(facts.gaps().concat().contains(words), "{words}");
+            assert_eq!(facts.to_json()["covered"], false);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The state of a run on disk: what is listed, fetched and stored.
+//!
+//! One SQLite file, written by one thread. Every change is a function over a transaction; the thread runs all that wait
+//! in one transaction and answers after its commit, so a thousand small changes cost one. The same functions are used
+//! by a run that begins and by one that resumes: what the file says *is* the state, there is no second one in memory.
+//!
+//! A commit survives the death of the process at once, and the loss of power up to the last checkpoint
+//! (`synchronous = NORMAL` with a write-ahead log, SQLite documentation, PRAGMA synchronous): what is lost then is the
+//! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
+
+mod basis;
+mod listing;
+mod rows;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use tokio::sync::{mpsc, oneshot};
+
+pub use listing::{
+    Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work,
+};
+
+/// Changes that wait for the writer at most; a sender waits beyond that.
+const WAITING_CHANGES: usize = 1024;
+
+/// Changes that share one commit at most, so that no answer waits long.
+const CHANGES_PER_COMMIT: usize = 512;
+
+/// Memory for SQLite's pages in KiB. Fixed, so that memory does not grow with the tree.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// The layout of the tables. A file of another layout is not resumed: the run begins anew.
+const LAYOUT: i64 = 1;
+
+/// A failure of the state file. It ends the run.
+#[derive(Debug, thiserror::Error)]
+#[error("the run state {path} failed: {message}")]
+pub struct Error {
+    path: PathBuf,
+    message: String,
+    #[source]
+    source: Option<rusqlite::Error>,
+    full: bool,
+}
+
+impl Error {
+    /// Whether the disk was full.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+/// Result of a ledger call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+type Change = Box<dyn FnOnce(&Transaction<'_>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(std::result::Result<(), &rusqlite::Error>) + Send>;
+
+enum Order {
+    Change(Change),
+    Flush(oneshot::Sender<std::result::Result<(), String>>),
+}
+
+/// A handle on the state of one run. Cloning is cheap; the file is closed when the last handle is gone.
+#[derive(Clone)]
+pub struct Ledger {
+    path: PathBuf,
+    orders: mpsc::Sender<Order>,
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Ledger")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Opens the state file at `path`, making it if it is not there.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is no ledger, or is one of another layout.
+    pub fn open(path: &Path) -> Result<Ledger> {
+        let failed = |source: rusqlite::Error| to_error(path, &source);
+        let connection = Connection::open(path).map_err(failed)?;
+        prepare(&connection).map_err(failed)?;
+        let found: Option<i64> = connection
+            .query_row("SELECT value FROM meta WHERE key = 'layout'", [], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(failed)?;
+        match found {
+            None => {
+                connection
+                    .execute(
+                        "INSERT INTO meta (key, value) VALUES ('layout', ?1)",
+                        [LAYOUT],
+                    )
+                    .map_err(failed)?;
+            }
+            Some(LAYOUT) => {}
+            Some(other) => {
+                return Err(Error {
+                    path: path.to_owned(),
+                    message: format!("it has layout {other}, this program writes {LAYOUT}"),
+                    source: None,
+                    full: false,
+                });
+            }
+        }
+        let (orders, inbox) = mpsc::channel(WAITING_CHANGES);
+        thread::Builder::new()
+            .name("ledger".to_owned())
+            .spawn(move || serve(connection, inbox))
+            .map_err(|source| Error {
+                path: path.to_owned(),
+                message: format!("its thread did not start: {source}"),
+                source: None,
+                full: false,
+            })?;
+        Ok(Ledger {
+            path: path.to_owned(),
+            orders,
+        })
+    }
+
+    /// Runs `change` inside a transaction and returns its value after the commit.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        let path = self.path.clone();
+        let order: Change = Box::new(move |transaction| {
+            let outcome = change(transaction).map_err(|source| to_error(&path, &source));
+            Box::new(move |commit| {
+                let outcome = match (outcome, commit) {
+                    (Ok(_), Err(source)) => Err(to_error(&path, source)),
+                    (outcome, _) => outcome,
+                };
+                // Nobody waits any more when the caller was cancelled; the change stands all the same.
+                let _ = sender.send(outcome);
+            })
+        });
+        self.orders
+            .send(Order::Change(order))
+            .await
+            .map_err(|_| self.gone())?;
+        receiver.await.map_err(|_| self.gone())?
+    }
+
+    /// Waits until everything committed so far is on the disk.
+    pub async fn flush(&self) -> Result<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.orders
+            .send(Order::Flush(sender))
+            .await
+            .map_err(|_| self.gone())?;
+        receiver
+            .await
+            .map_err(|_| self.gone())?
+            .map_err(|message| Error {
+                path: self.path.clone(),
+                message,
+                source: None,
+                full: false,
+            })
+    }
+
+    fn gone(&self) -> Error {
+        Error {
+            path: self.path.clone(),
+            message: "its writer has ended".to_owned(),
+            source: None,
+            full: false,
+        }
+    }
+}
+
+fn to_error(path: &Path, source: &rusqlite::Error) -> Error {
+    let full = matches!(
+        source,
+        rusqlite::Error::SqliteFailure(failure, _) if failure.code == rusqlite::ErrorCode::DiskFull
+    );
+    Error {
+        path: path.to_owned(),
+        message: source.to_string(),
+        source: None,
+        full,
+    }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;",
+    )?;
+    connection.execute_batch(listing::TABLES)?;
+    connection.execute_batch(basis::TABLES)
+}
+
+/// The writer: takes what waits, runs it in one transaction, commits, answers.
+fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
+    let mut waiting = Vec::with_capacity(CHANGES_PER_COMMIT);
+    while inbox.blocking_recv_many(&mut waiting, CHANGES_PER_COMMIT) > 0 {
+        let mut changes = Vec::with_capacity(waiting.len());
+        let mut flushes = Vec::new();
+        for order in waiting.drain(..) {
+            match order {
+                Order::Change(change) => changes.push(change),
+                Order::Flush(sender) => flushes.push(sender),
+            }
+        }
+        commit(&mut connection, changes);
+        if !flushes.is_empty() {
+            let outcome = connection
+                .query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
+                .map_err(|source| source.to_string());
+            for sender in flushes {
+                let _ = sender.send(outcome.clone());
+            }
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, changes: Vec<Change>) {
+    if changes.is_empty() {
+        return;
+    }
+    let transaction = match connection.transaction() {
+        Ok(transaction) => transaction,
+        // Dropping the changes drops their senders, and every caller learns that the writer failed.
+        Err(error) => return tracing::error!(%error, "the run state cannot begin a transaction"),
+    };
+    let answers: Vec<Answer> = changes
+        .into_iter()
+        .map(|change| change(&transaction))
+        .collect();
+    let outcome = transaction.commit();
+    for answer in answers {
+        answer(match &outcome {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error),
+        });
+    }
+}

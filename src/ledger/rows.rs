@@ -1,0 +1,181 @@
+//! The ledger read back at the end of a run: rows in manifest order, totals, and the facts of each root.
+
+use rusqlite::{Transaction, params};
+
+use super::listing::{Columns, outcome_of, to_entry};
+use super::{Ledger, Result};
+use crate::coverage::{RootFacts, Totals};
+use crate::entry::{Entry, Kind, Quota};
+use crate::id::{DriveId, FileId};
+use crate::manifest::{Outcome, Row};
+use crate::path::DrivePath;
+
+impl Ledger {
+    /// Hands every row to `take`, drive by drive in code-point order and by path within each, and returns the totals.
+    /// An item whose outcome is not known counts as failed with the reason `not-reached`.
+    ///
+    /// # Errors
+    /// The ledger's own, or the first of `take`, as the inner result.
+    pub async fn rows<E: Send + 'static>(
+        &self,
+        mut take: impl FnMut(&Row) -> std::result::Result<(), E> + Send + 'static,
+    ) -> Result<std::result::Result<Totals, E>> {
+        self.change(move |transaction| {
+            let mut totals = Totals::default();
+            for (root, drive, name) in roots(transaction)? {
+                if let Some(row) = root_row(transaction, root, &drive, &name)? {
+                    totals.add(&row);
+                    if let Err(error) = take(&row) {
+                        return Ok(Err(error));
+                    }
+                }
+                if let Err(error) = drive_rows(transaction, root, &drive, &name, |row| {
+                    totals.add(row);
+                    take(row)
+                })? {
+                    return Ok(Err(error));
+                }
+            }
+            Ok(Ok(totals))
+        })
+        .await
+    }
+
+    /// The facts of each root, in code-point order of their drives.
+    pub async fn root_facts(&self) -> Result<Vec<RootFacts>> {
+        self.change(|transaction| {
+            let mut statement = transaction.prepare(
+                "SELECT drive, name, refused, message, quota_total, quota_used, quota_trash,
+                    (SELECT count(*) FROM folder WHERE root = root.no AND state = 1),
+                    (SELECT count(*) FROM folder WHERE root = root.no AND state = 2),
+                    (SELECT count(*) FROM folder WHERE root = root.no AND state = 0),
+                    f.pages, f.listed, f.repeated, f.full_ends,
+                    i.rows, i.bytes,
+                    (SELECT reason FROM folder WHERE root = root.no AND item IS NULL AND state = 2)
+                 FROM root
+                 LEFT JOIN (SELECT root AS r, sum(pages) AS pages, sum(listed) AS listed,
+                                   sum(repeated) AS repeated, sum(full_end) AS full_ends
+                            FROM folder GROUP BY root) AS f ON f.r = root.no
+                 LEFT JOIN (SELECT root AS r, count(*) AS rows,
+                                   sum(CASE WHEN kind = 0 THEN size END) AS bytes
+                            FROM item GROUP BY root) AS i ON i.r = root.no
+                 ORDER BY drive",
+            )?;
+            let number = |row: &rusqlite::Row<'_>, column: usize| -> rusqlite::Result<u64> {
+                Ok(row
+                    .get::<_, Option<i64>>(column)?
+                    .unwrap_or(0)
+                    .cast_unsigned())
+            };
+            let rows = statement.query_map([], |row| {
+                let refused: Option<String> = row.get(2)?;
+                let message: Option<String> = row.get(3)?;
+                Ok(RootFacts {
+                    drive: DriveId::new(row.get::<_, String>(0)?),
+                    name: row.get(1)?,
+                    refused: refused.map(|reason| (reason, message.unwrap_or_default())),
+                    quota: Quota {
+                        total: row.get::<_, Option<i64>>(4)?.map(i64::cast_unsigned),
+                        used: row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned),
+                        trash: row.get::<_, Option<i64>>(6)?.map(i64::cast_unsigned),
+                    },
+                    folders_closed: number(row, 7)?,
+                    folders_failed: number(row, 8)?,
+                    folders_open: number(row, 9)?,
+                    pages: number(row, 10)?,
+                    listed: number(row, 11)?,
+                    repeated: number(row, 12)?,
+                    full_ends: number(row, 13)?,
+                    accounted: number(row, 14)?,
+                    bytes: number(row, 15)?,
+                    root_failure: row.get(16)?,
+                })
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+}
+
+fn roots(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<(i64, String, String)>> {
+    let mut statement = transaction.prepare("SELECT no, drive, name FROM root ORDER BY drive")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
+}
+
+/// A root that was refused, or whose own listing failed, has a row of its own with the path `/`.
+fn root_row(
+    transaction: &Transaction<'_>,
+    root: i64,
+    drive: &str,
+    name: &str,
+) -> rusqlite::Result<Option<Row>> {
+    let (id, refused, failed): (String, Option<String>, Option<String>) = transaction.query_row(
+        "SELECT id, refused,
+                (SELECT coalesce(reason, 'not-reached') FROM folder
+                 WHERE root = ?1 AND item IS NULL AND state <> 1)
+         FROM root WHERE no = ?1",
+        [root],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    Ok(refused.or(failed).map(|reason| Row {
+        entry: Entry::root(DriveId::new(drive), FileId::new(id)),
+        drive_name: name.to_owned(),
+        path: DrivePath::root(),
+        outcome: Outcome::Failed,
+        reason,
+        sha256: None,
+        stored_at: None,
+        attempts: 0,
+    }))
+}
+
+fn drive_rows<E>(
+    transaction: &Transaction<'_>,
+    root: i64,
+    drive: &str,
+    name: &str,
+    mut take: impl FnMut(&Row) -> std::result::Result<(), E>,
+) -> rusqlite::Result<std::result::Result<(), E>> {
+    let mut statement = transaction.prepare(
+        "SELECT id, parent_id, path, name_bytes, kind, size, modified, location, facts,
+                outcome, reason, sha256, stored_at, attempts
+         FROM item WHERE root = ?1 ORDER BY path, id",
+    )?;
+    let mut rows = statement.query(params![root])?;
+    while let Some(row) = rows.next()? {
+        let path: String = row.get(2)?;
+        let name_bytes: u32 = row.get(3)?;
+        let columns = Columns {
+            id: 0,
+            parent_id: 1,
+            size: 5,
+            modified: 6,
+            location: 7,
+            facts: 8,
+        };
+        let mut entry = to_entry(row, drive.to_owned(), &path, name_bytes, columns)?;
+        if row.get::<_, i64>(4)? == 1 {
+            entry.kind = Kind::Folder;
+        }
+        let outcome = outcome_of(row.get(9)?);
+        let reason: Option<String> = row.get(10)?;
+        let row = Row {
+            entry,
+            drive_name: name.to_owned(),
+            path: DrivePath::from_text(&path),
+            outcome: outcome.unwrap_or(Outcome::Failed),
+            reason: match outcome {
+                Some(_) => reason.unwrap_or_default(),
+                None => "not-reached".to_owned(),
+            },
+            sha256: row.get(11)?,
+            stored_at: row.get(12)?,
+            attempts: row.get(13)?,
+        };
+        if let Err(error) = take(&row) {
+            return Ok(Err(error));
+        }
+    }
+    Ok(Ok(()))
+}
