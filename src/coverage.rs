@@ -18,16 +18,12 @@ pub struct Totals {
 impl Totals {
     /// Files with that outcome.
     pub fn files_with(&self, outcome: Outcome) -> u64 {
-        self.files
-            .get(outcome as usize)
-            .map_or(0, |(count, _)| *count)
+        self.files.get(outcome as usize).map_or(0, |(count, _)| *count)
     }
 
     /// Bytes of the files with that outcome.
     pub fn bytes_with(&self, outcome: Outcome) -> u64 {
-        self.files
-            .get(outcome as usize)
-            .map_or(0, |(_, bytes)| *bytes)
+        self.files.get(outcome as usize).map_or(0, |(_, bytes)| *bytes)
     }
 
     /// Folders with that outcome.
@@ -98,10 +94,7 @@ impl RootFacts {
             gaps.push(format!("the root folder could not be listed ({reason})"));
         }
         if self.folders_failed > 0 {
-            gaps.push(format!(
-                "{} folders could not be listed",
-                self.folders_failed
-            ));
+            gaps.push(format!("{} folders could not be listed", self.folders_failed));
         }
         if self.folders_open > 0 {
             gaps.push(format!(
@@ -121,10 +114,7 @@ impl RootFacts {
     /// Bytes that the service counts as used outside the trash, less the bytes seen. Positive when something was not
     /// seen; earlier contents of files count as used too, so this is a hint and not a proof.
     pub fn unseen_bytes(&self) -> Option<i64> {
-        let used = self
-            .quota
-            .used?
-            .saturating_sub(self.quota.trash.unwrap_or(0));
+        let used = self.quota.used?.saturating_sub(self.quota.trash.unwrap_or(0));
         i64::try_from(i128::from(used) - i128::from(self.bytes)).ok()
     }
 
@@ -161,10 +151,7 @@ impl Totals {
         [Outcome::Stored, Outcome::Reused]
             .into_iter()
             .fold((0, 0), |(files, bytes), outcome| {
-                (
-                    files + self.files_with(outcome),
-                    bytes + self.bytes_with(outcome),
-                )
+                (files + self.files_with(outcome), bytes + self.bytes_with(outcome))
             })
     }
 

@@ -45,19 +45,13 @@ pub trait Drive: fmt::Debug + Send + Sync {
     ///
     /// A name that is taken is a [`ErrorKind::Conflict`] unless [`NewFile::overwrite`] is set.
     /// The source may be opened several times. A lost answer is settled by looking.
-    async fn upload(&self, parent: &Entry, new: &NewFile, source: &dyn ByteSource)
-    -> Result<Entry>;
+    async fn upload(&self, parent: &Entry, new: &NewFile, source: &dyn ByteSource) -> Result<Entry>;
 
     /// Moves an entry to the drive's trash.
     async fn remove(&self, entry: &Entry) -> Result<()>;
 
     /// Gives an entry another name, another folder, or both, and returns it as it then is.
-    async fn relocate(
-        &self,
-        entry: &Entry,
-        parent: Option<&Entry>,
-        name: Option<&str>,
-    ) -> Result<Entry>;
+    async fn relocate(&self, entry: &Entry, parent: Option<&Entry>, name: Option<&str>) -> Result<Entry>;
 
     /// One kind of detail that listings do not tell, as the service's own objects.
     async fn detail(&self, entry: &Entry, detail: Detail) -> Result<Vec<Value>>;
@@ -158,10 +152,7 @@ pub struct NewFile {
 #[async_trait]
 pub trait ByteSource: Send + Sync {
     /// The bytes from `offset` to the end. An error of the stream ends the upload with [`ErrorKind::Source`].
-    async fn open(
-        &self,
-        offset: u64,
-    ) -> std::io::Result<BoxStream<'static, std::io::Result<Bytes>>>;
+    async fn open(&self, offset: u64) -> std::io::Result<BoxStream<'static, std::io::Result<Bytes>>>;
 }
 
 /// A call that failed for good.

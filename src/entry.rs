@@ -208,12 +208,10 @@ impl FromStr for Scope {
         let unknown = || UnknownScope(word.to_owned());
         if let Some(rest) = word.strip_prefix("key:") {
             return match rest.split_once('/') {
-                Some((location, key)) if !location.is_empty() && !key.is_empty() => {
-                    Ok(Scope::Key {
-                        location: location.to_owned(),
-                        key: key.to_owned(),
-                    })
-                }
+                Some((location, key)) if !location.is_empty() && !key.is_empty() => Ok(Scope::Key {
+                    location: location.to_owned(),
+                    key: key.to_owned(),
+                }),
                 _ => Err(unknown()),
             };
         }
@@ -226,9 +224,7 @@ impl FromStr for Scope {
             ["me"] => Ok(Scope::Me),
             ["users", text] if is_pattern(text) => Ok(Scope::Users((*text).to_owned())),
             ["users", text] => Ok(Scope::User((*text).to_owned())),
-            ["sharedrives", text] if is_pattern(text) => {
-                Ok(Scope::SharedDrives((*text).to_owned()))
-            }
+            ["sharedrives", text] if is_pattern(text) => Ok(Scope::SharedDrives((*text).to_owned())),
             ["sharedrives", text] => Ok(Scope::SharedDrive((*text).to_owned())),
             ["groups", text] if is_pattern(text) => Ok(Scope::Groups((*text).to_owned())),
             ["groups", text] => Ok(Scope::Group((*text).to_owned())),
@@ -303,15 +299,7 @@ mod tests {
                 Ok(word.to_owned())
             );
         }
-        for word in [
-            "",
-            "you",
-            "users",
-            "users/",
-            "key:24101",
-            "me/x",
-            "users/a/b",
-        ] {
+        for word in ["", "you", "users", "users/", "key:24101", "me/x", "users/a/b"] {
             assert_eq!(word.parse::<Scope>(), Err(UnknownScope(word.to_owned())));
         }
     }

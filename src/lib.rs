@@ -1,26 +1,69 @@
-//! drivejob: back up, restore, migrate and audit LINE WORKS Drive.
+//! drivejob backs up, restores, migrates and audits LINE WORKS Drive (NAVER WORKS Drive in Korea).
+//!
+//! It reads a declarative job file, walks the Drive tree from its root with bounded concurrency inside the tenant's rate
+//! limits, downloads files into a dated archive with a CSV manifest of every property, and replays uploads from it.
+//!
+//! # Floor plan
+//!
+//! Layers, bottom up. A module uses only modules of its own layer's row and of the layers below that its row names;
+//! `tests/it/layering.rs` holds the same table as data and fails on an arrow that is not in it.
+//!
+//! | layer | module | one line |
+//! |---|---|---|
+//! | 0 values | `secret` | a string that will not print itself |
+//! | | `id` | names of drives, files, snapshots, runs |
+//! | | `path` | a path inside a drive, as a person sees it |
+//! | | `entry` | what the service tells of a file or folder, and the words we ask in |
+//! | | `filter` | globs that prune folders before they are listed |
+//! | | `monitor` | the reporting seam and its sinks |
+//! | | `stop` | how a run is told to stop, and what time it is |
+//! | 1 pure | `manifest` | one row per resource: CSV reader and writer |
+//! | | `coverage` | what was seen, what could not be seen, and the totals |
+//! | | `plan` | what to do with each file, and why |
+//! | | `job` | job and tenant files, checked |
+//! | | `report` | the summary of a run |
+//! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
+//! | | `ledger` | the state of a run on disk |
+//! | | `api` | the seam over HTTP, in two dialects |
+//! | | `archive` | snapshots on disk |
+//! | | `sim` | a server that behaves like the service |
+//! | 3 operations | `walk` | drives listed into the ledger |
+//! | | `fetch` | the bytes of one file, into a snapshot |
+//! | | `backup` | walk, reuse, fetch, commit |
+//! | 4 whole | `runner` | a job becomes a run |
+//! | 5 shell | `cli` | words, progress, exit codes |
+//!
+//! # Invariants
+//!
+//! - Operations never see HTTP, JSON, a status code or a dialect; only `api` does.
+//! - `api` never sees the archive; `archive` never sees a drive.
+//! - `sim` shares no type with `api`: it states the protocol a second time, so that a misreading cannot cancel itself out.
+//! - Layers 0 and 1 do no I/O, read no clock and are not async. Time comes in as an argument.
+//! - Only `cli` prints. Only `cli` and `runner` read the environment. Only `api::auth` reveals a secret.
+//! - A name of the service never chooses a local path: places come from `archive::names`, and no link is followed.
+//! - The order of trust is bytes, ledger, manifest, tail. A snapshot folder at the top of an archive is whole.
 
+pub mod secret;
+pub mod id;
+pub mod path;
 pub mod entry;
 pub mod filter;
-pub mod id;
 pub mod monitor;
-pub mod path;
-pub mod secret;
 pub mod stop;
 
-pub mod coverage;
-pub mod job;
 pub mod manifest;
+pub mod coverage;
 pub mod plan;
+pub mod job;
 pub mod report;
 
-pub mod api;
-pub mod archive;
 pub mod drive;
 pub mod ledger;
+pub mod api;
+pub mod archive;
 pub mod sim;
 
 pub mod walk;
 
-pub mod cli;
 pub mod runner;
+pub mod cli;

@@ -175,10 +175,7 @@ impl Tally {
 
     /// Requests by operation.
     pub fn calls(&self) -> BTreeMap<&'static str, CallCount> {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Time spent waiting for the rate limit, added up over all tasks.
@@ -237,9 +234,7 @@ impl Monitor for Tee {
         self.0.iter().for_each(|sink| sink.waiting(wait));
     }
     fn problem(&self, subject: &str, message: &str) {
-        self.0
-            .iter()
-            .for_each(|sink| sink.problem(subject, message));
+        self.0.iter().for_each(|sink| sink.problem(subject, message));
     }
     fn phase(&self, phase: Phase) {
         self.0.iter().for_each(|sink| sink.phase(phase));
@@ -256,10 +251,7 @@ mod tests {
     #[test]
     fn a_tally_adds_up_counters_and_calls() {
         let tally = Arc::new(Tally::default());
-        let tee = Tee(vec![
-            Arc::clone(&tally) as Arc<dyn Monitor>,
-            Arc::new(Silent),
-        ]);
+        let tee = Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, Arc::new(Silent)]);
         tee.count(Counter::Retries, 2);
         tee.count(Counter::Retries, 1);
         for status in [Some(200), Some(302), Some(429), Some(500), None] {

@@ -76,10 +76,7 @@ mod tests {
             stored_at: String::new(),
             proven,
         };
-        let never = Policy {
-            rehash: 0.0,
-            salt: 1,
-        };
+        let never = Policy { rehash: 0.0, salt: 1 };
         let reuse = |rehash| Decision::Reuse { rehash };
         let cases = [
             (
@@ -115,11 +112,7 @@ mod tests {
             (entry("a", Some(7), Some(5)), None, Decision::Fetch),
         ];
         for (entry, earlier, expected) in cases {
-            assert_eq!(
-                decide(&entry, earlier.as_ref(), &never),
-                expected,
-                "{entry:?}"
-            );
+            assert_eq!(decide(&entry, earlier.as_ref(), &never), expected, "{entry:?}");
         }
     }
 
@@ -135,10 +128,7 @@ mod tests {
         assert!((120..280).contains(&first.len()), "{}", first.len());
         assert_ne!(first, second);
         assert_eq!(first, picked(1));
-        let all = Policy {
-            rehash: 1.0,
-            salt: 1,
-        };
+        let all = Policy { rehash: 1.0, salt: 1 };
         assert!((0..1000).all(|id| is_sampled(&id.to_string(), &all)));
     }
 }

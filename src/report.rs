@@ -140,10 +140,7 @@ impl Report {
         if self.totals.rows() > 0 {
             let folders = self.totals.folders.iter().sum::<u64>();
             lines.push(match self.kind {
-                "audit" => format!(
-                    "  listed    {} files, {folders} folders",
-                    count(Outcome::Listed)
-                ),
+                "audit" => format!("  listed    {} files, {folders} folders", count(Outcome::Listed)),
                 _ => format!(
                     "  stored    {files} files, {} ({} new, {} unchanged), {folders} folders",
                     size(bytes),
@@ -152,10 +149,7 @@ impl Report {
                 ),
             });
         }
-        for (label, outcome) in [
-            ("skipped", Outcome::Skipped),
-            ("vanished", Outcome::Vanished),
-        ] {
+        for (label, outcome) in [("skipped", Outcome::Skipped), ("vanished", Outcome::Vanished)] {
             if count(outcome) > 0 {
                 lines.push(format!("  {label:<9} {} files", count(outcome)));
             }
@@ -195,10 +189,7 @@ impl Report {
         if let Some(snapshot) = &self.snapshot {
             lines.push(format!(
                 "  archive   {}",
-                printable(&format!(
-                    "{}/{snapshot}",
-                    self.archive.trim_end_matches('/')
-                ))
+                printable(&format!("{}/{snapshot}", self.archive.trim_end_matches('/')))
             ));
         }
         lines.join("\n")
@@ -248,11 +239,7 @@ pub fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{061c}' => {
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}' => {
                 safe.extend(character.escape_unicode());
             }
             _ if character.is_control() => safe.extend(character.escape_default()),
@@ -276,11 +263,7 @@ mod tests {
         ] {
             assert_eq!(size(bytes), text);
         }
-        for (seconds, text) in [
-            (3.21, "3.2 s"),
-            (245.0, "4 min 05 s"),
-            (7800.0, "2 h 10 min"),
-        ] {
+        for (seconds, text) in [(3.21, "3.2 s"), (245.0, "4 min 05 s"), (7800.0, "2 h 10 min")] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
         }
     }

@@ -136,11 +136,7 @@ async fn walk_family(walk: Arc<Walk>, family: Family) -> Result<(), Error> {
     loop {
         while listing.len() < walk.options.listings && !walk.stop.is_draining() {
             if waiting.is_empty() {
-                waiting.extend(
-                    walk.ledger
-                        .open_folders(family, after, FOLDERS_PER_CLAIM)
-                        .await?,
-                );
+                waiting.extend(walk.ledger.open_folders(family, after, FOLDERS_PER_CLAIM).await?);
                 after = waiting.back().map_or(after, |folder| folder.no);
             }
             let Some(folder) = waiting.pop_front() else {
@@ -181,10 +177,7 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
             Ok(page) => page,
             Err(error) => return fail_folder(&walk, &folder, error).await,
         };
-        let circles = page
-            .next
-            .as_ref()
-            .is_some_and(|token| !seen.insert(hash(token)));
+        let circles = page.next.as_ref().is_some_and(|token| !seen.insert(hash(token)));
         next = page.next.clone();
         let held_items = !page.entries.is_empty();
         let applied = apply(&walk, &folder, page, circles).await?;
@@ -219,13 +212,7 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
             .await;
         }
     }
-    give_up(
-        &walk,
-        &folder,
-        "listing-endless",
-        "the listing does not end",
-    )
-    .await
+    give_up(&walk, &folder, "listing-endless", "the listing does not end").await
 }
 
 /// Cursors are long and many; their hashes are enough to see one again.
@@ -235,12 +222,7 @@ fn hash(token: &PageToken) -> u64 {
     hasher.finish()
 }
 
-async fn apply(
-    walk: &Walk,
-    folder: &FolderWork,
-    page: Page,
-    circles: bool,
-) -> Result<Applied, Error> {
+async fn apply(walk: &Walk, folder: &FolderWork, page: Page, circles: bool) -> Result<Applied, Error> {
     let Page {
         entries,
         broken,
@@ -315,12 +297,7 @@ async fn is_gone(walk: &Walk, folder: &Entry) -> bool {
     )
 }
 
-async fn give_up(
-    walk: &Walk,
-    folder: &FolderWork,
-    reason: &str,
-    message: &str,
-) -> Result<(), Error> {
+async fn give_up(walk: &Walk, folder: &FolderWork, reason: &str, message: &str) -> Result<(), Error> {
     walk.monitor.count(Counter::Failures, 1);
     walk.monitor
         .problem(&format!("{}:{}", folder.entry.drive, folder.path), message);

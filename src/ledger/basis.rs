@@ -49,10 +49,8 @@ impl Ledger {
             }
         }
         // One sort for the whole index is far cheaper than an index that grows with each row.
-        self.change(|transaction| {
-            transaction.execute_batch("CREATE INDEX basis_id ON basis (drive, id);")
-        })
-        .await?;
+        self.change(|transaction| transaction.execute_batch("CREATE INDEX basis_id ON basis (drive, id);"))
+            .await?;
         Ok(loaded)
     }
 
@@ -60,11 +58,9 @@ impl Ledger {
     pub async fn has_basis(&self) -> Result<bool> {
         self.change(|transaction| {
             let found = transaction
-                .query_row(
-                    "SELECT 1 FROM sqlite_master WHERE name = 'basis_id'",
-                    [],
-                    |_| Ok(()),
-                )
+                .query_row("SELECT 1 FROM sqlite_master WHERE name = 'basis_id'", [], |_| {
+                    Ok(())
+                })
                 .optional()?;
             Ok(found.is_some())
         })
@@ -76,9 +72,7 @@ fn insert_some(
     transaction: &Transaction<'_>,
     rows: &std::sync::Mutex<Receiver<BasisRow>>,
 ) -> rusqlite::Result<usize> {
-    let rows = rows
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let rows = rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut statement = transaction.prepare_cached(
         "INSERT INTO basis (drive, id, size, modified, sha256, stored_at, proven)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -99,19 +93,14 @@ fn insert_some(
     Ok(added)
 }
 
-pub(super) fn lookup<'a>(
-    transaction: &'a Transaction<'_>,
-) -> rusqlite::Result<CachedStatement<'a>> {
+pub(super) fn lookup<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {
     transaction.prepare_cached(
         "SELECT size, modified, sha256, stored_at, proven FROM basis
          WHERE drive = ?1 AND id = ?2 ORDER BY no DESC LIMIT 1",
     )
 }
 
-pub(super) fn find(
-    lookup: &mut CachedStatement<'_>,
-    entry: &Entry,
-) -> rusqlite::Result<Option<Earlier>> {
+pub(super) fn find(lookup: &mut CachedStatement<'_>, entry: &Entry) -> rusqlite::Result<Option<Earlier>> {
     lookup
         .query_row(params![entry.drive.as_str(), entry.id.as_str()], |row| {
             Ok(Earlier {

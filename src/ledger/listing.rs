@@ -243,23 +243,17 @@ impl Ledger {
                  WHERE kind = 0 AND id IS NOT NULL AND outcome = ?2 AND local <> ''",
                 params![PENDING, outcome_number(Outcome::Failed)],
             )?;
-            let open: i64 = transaction.query_row(
-                "SELECT count(*) FROM folder WHERE state = ?1",
-                [OPEN],
-                |row| row.get(0),
-            )?;
+            let open: i64 =
+                transaction.query_row("SELECT count(*) FROM folder WHERE state = ?1", [OPEN], |row| {
+                    row.get(0)
+                })?;
             Ok(open.cast_unsigned())
         })
         .await
     }
 
     /// Open folders of a family with a number above `after`, in the order they were found, at most `limit`.
-    pub async fn open_folders(
-        &self,
-        family: Family,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<FolderWork>> {
+    pub async fn open_folders(&self, family: Family, after: i64, limit: u32) -> Result<Vec<FolderWork>> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts
@@ -348,11 +342,9 @@ impl Ledger {
     /// Whether any file still waits for its bytes.
     pub async fn has_pending(&self) -> Result<bool> {
         self.change(|transaction| {
-            transaction.query_row(
-                "SELECT EXISTS (SELECT 1 FROM item WHERE state = 0)",
-                [],
-                |row| row.get(0),
-            )
+            transaction.query_row("SELECT EXISTS (SELECT 1 FROM item WHERE state = 0)", [], |row| {
+                row.get(0)
+            })
         })
         .await
     }
@@ -617,10 +609,7 @@ fn insert_broken(
 ) -> rusqlite::Result<bool> {
     let name = item.name.as_deref().unwrap_or("");
     let mut entry = Entry::root(DriveId::new(""), FileId::new(""));
-    entry
-        .properties
-        .other
-        .insert("raw".to_owned(), item.raw.clone());
+    entry.properties.other.insert("raw".to_owned(), item.raw.clone());
     let inserted = transaction
         .prepare_cached(
             "INSERT INTO item (root, folder, family, id, path, name_bytes, kind, facts, local, state, outcome, reason)
@@ -648,9 +637,7 @@ fn close_folder(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached(
-            "UPDATE folder SET state = ?2, full_end = ?3, closed_at = ?4 WHERE no = ?1",
-        )?
+        .prepare_cached("UPDATE folder SET state = ?2, full_end = ?3, closed_at = ?4 WHERE no = ?1")?
         .execute(params![folder, CLOSED, page.full_end, now.as_second()])?;
     transaction
         .prepare_cached(
@@ -723,12 +710,8 @@ pub(super) fn to_entry(
         .get(path.len().saturating_sub(name_bytes as usize)..)
         .unwrap_or_default()
         .to_owned();
-    entry.parent_id = row
-        .get::<_, Option<String>>(columns.parent_id)?
-        .map(FileId::new);
-    entry.size = row
-        .get::<_, Option<i64>>(columns.size)?
-        .map(i64::cast_unsigned);
+    entry.parent_id = row.get::<_, Option<String>>(columns.parent_id)?.map(FileId::new);
+    entry.size = row.get::<_, Option<i64>>(columns.size)?.map(i64::cast_unsigned);
     entry.modified = row
         .get::<_, Option<i64>>(columns.modified)?
         .and_then(|second| Timestamp::from_second(second).ok());

@@ -19,9 +19,7 @@ use std::thread;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
-pub use listing::{
-    Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work,
-};
+pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
 const WAITING_CHANGES: usize = 1024;
@@ -98,10 +96,7 @@ impl Ledger {
         match found {
             None => {
                 connection
-                    .execute(
-                        "INSERT INTO meta (key, value) VALUES ('layout', ?1)",
-                        [LAYOUT],
-                    )
+                    .execute("INSERT INTO meta (key, value) VALUES ('layout', ?1)", [LAYOUT])
                     .map_err(failed)?;
             }
             Some(LAYOUT) => {}
@@ -162,15 +157,12 @@ impl Ledger {
             .send(Order::Flush(sender))
             .await
             .map_err(|_| self.gone())?;
-        receiver
-            .await
-            .map_err(|_| self.gone())?
-            .map_err(|message| Error {
-                path: self.path.clone(),
-                message,
-                source: None,
-                full: false,
-            })
+        receiver.await.map_err(|_| self.gone())?.map_err(|message| Error {
+            path: self.path.clone(),
+            message,
+            source: None,
+            full: false,
+        })
     }
 
     fn gone(&self) -> Error {
@@ -202,9 +194,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "FILE")?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;",
-    )?;
+    connection
+        .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
     connection.execute_batch(basis::TABLES)
 }
@@ -242,10 +233,7 @@ fn commit(connection: &mut Connection, changes: Vec<Change>) {
         // Dropping the changes drops their senders, and every caller learns that the writer failed.
         Err(error) => return tracing::error!(%error, "the run state cannot begin a transaction"),
     };
-    let answers: Vec<Answer> = changes
-        .into_iter()
-        .map(|change| change(&transaction))
-        .collect();
+    let answers: Vec<Answer> = changes.into_iter().map(|change| change(&transaction)).collect();
     let outcome = transaction.commit();
     for answer in answers {
         answer(match &outcome {

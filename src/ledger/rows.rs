@@ -62,10 +62,7 @@ impl Ledger {
                  ORDER BY drive",
             )?;
             let number = |row: &rusqlite::Row<'_>, column: usize| -> rusqlite::Result<u64> {
-                Ok(row
-                    .get::<_, Option<i64>>(column)?
-                    .unwrap_or(0)
-                    .cast_unsigned())
+                Ok(row.get::<_, Option<i64>>(column)?.unwrap_or(0).cast_unsigned())
             };
             let rows = statement.query_map([], |row| {
                 let refused: Option<String> = row.get(2)?;

@@ -68,9 +68,7 @@ impl Outcome {
 
     /// The outcome a word stands for.
     pub fn from_word(word: &str) -> Option<Outcome> {
-        Outcome::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
+        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == word)
     }
 }
 

@@ -1,1 +1,4 @@
-//! Integration tests.
+//! One test binary, one file a theme.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod layering;
