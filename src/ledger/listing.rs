@@ -268,7 +268,7 @@ impl Ledger {
                     FileId::new(row.get::<_, String>(2)?),
                 );
                 entry.location = row.get(4)?;
-                manifest::decode_facts(&row.get::<_, String>(5)?, &mut entry);
+                take_facts(row, 5, &mut entry)?;
                 Ok(FolderWork {
                     no: row.get(0)?,
                     entry,
@@ -716,8 +716,20 @@ pub(super) fn to_entry(
         .get::<_, Option<i64>>(columns.modified)?
         .and_then(|second| Timestamp::from_second(second).ok());
     entry.location = row.get(columns.location)?;
-    manifest::decode_facts(&row.get::<_, String>(columns.facts)?, &mut entry);
+    take_facts(row, columns.facts, &mut entry)?;
     Ok(entry)
+}
+
+/// Reads the facts of an entry back from their column.
+fn take_facts(row: &SqlRow<'_>, column: usize, entry: &mut Entry) -> rusqlite::Result<()> {
+    let text: String = row.get(column)?;
+    let facts = manifest::decode_facts(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    entry.created = facts.created;
+    entry.accessed = facts.accessed;
+    entry.properties = facts.properties;
+    Ok(())
 }
 
 pub(super) fn outcome_number(outcome: Outcome) -> i64 {
