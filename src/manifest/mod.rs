@@ -1,9 +1,23 @@
 //! One row per resource: what was listed and what became of it.
 
+mod cells;
+mod error;
+mod export;
+mod facts;
+mod reader;
+mod writer;
+
 use jiff::Timestamp;
 
 use crate::entry::Entry;
 use crate::path::DrivePath;
+
+pub use cells::COLUMNS;
+pub use error::Error;
+pub use export::{ExportWriter, JsonLinesWriter};
+pub use facts::{Facts, decode_facts, encode_facts};
+pub use reader::Reader;
+pub use writer::Writer;
 
 /// One line of `manifest.csv` and `failures.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,3 +94,6 @@ impl Row {
         self.entry.modified
     }
 }
+
+#[cfg(test)]
+mod tests;
