@@ -242,3 +242,6 @@ fn commit(connection: &mut Connection, changes: Vec<Change>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,23 @@
 //! One row per resource: what was listed and what became of it.
 
+mod cells;
+mod error;
+mod export;
+mod facts;
+mod reader;
+mod writer;
+
 use jiff::Timestamp;
 
 use crate::entry::Entry;
 use crate::path::DrivePath;
+
+pub use cells::COLUMNS;
+pub use error::Error;
+pub use export::{ExportWriter, JsonLinesWriter};
+pub use facts::{Facts, decode_facts, encode_facts};
+pub use reader::Reader;
+pub use writer::Writer;
 
 /// One line of `manifest.csv` and `failures.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,16 +101,5 @@ pub struct Earlier {
     pub proven: bool,
 }
 
-impl Row {
-    /// The modified time, by which rows of two nights are compared.
-    pub fn modified(&self) -> Option<Timestamp> {
-        self.entry.modified
-    }
-}
-
-/// Placeholder
-pub fn encode_facts(_: &Entry) -> String {
-    String::new()
-}
-/// Placeholder
-pub fn decode_facts(_: &str, _: &mut Entry) {}
+#[cfg(test)]
+mod tests;
