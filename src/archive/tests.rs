@@ -1,0 +1,1 @@
+//! Snapshots, runs, staged writes, reuse, lock: on a real folder.
