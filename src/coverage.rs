@@ -1,52 +1,84 @@
 //! What a run saw and what it could not see: totals, and for each drive the proof that what was listed is accounted for.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::entry::{Kind, Quota};
 use crate::id::DriveId;
 use crate::manifest::{Outcome, Row};
 
-/// Counts and bytes by outcome, over all drives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Counts of a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Rows of files by outcome, in the order of [`Outcome::ALL`]: count and bytes.
-    pub files: [(u64, u64); 6],
-    /// Rows of folders by outcome.
-    pub folders: [u64; 6],
+    /// All rows.
+    pub rows: u64,
+    /// Rows of files.
+    pub files: u64,
+    /// Rows of folders.
+    pub folders: u64,
+    /// Bytes of all files, as listed.
+    pub bytes: u64,
+    /// The same by outcome; outcomes that did not occur are not there.
+    pub outcomes: BTreeMap<String, Count>,
+}
+
+/// Rows and bytes of one outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Rows of files.
+    pub files: u64,
+    /// Rows of folders.
+    pub folders: u64,
+    /// Bytes of its files, as listed.
+    pub bytes: u64,
 }
 
 impl Totals {
-    /// Files with that outcome.
-    pub fn files_with(&self, outcome: Outcome) -> u64 {
-        self.files.get(outcome as usize).map_or(0, |(count, _)| *count)
-    }
-
-    /// Bytes of the files with that outcome.
-    pub fn bytes_with(&self, outcome: Outcome) -> u64 {
-        self.files.get(outcome as usize).map_or(0, |(_, bytes)| *bytes)
-    }
-
-    /// Folders with that outcome.
-    pub fn folders_with(&self, outcome: Outcome) -> u64 {
-        self.folders.get(outcome as usize).copied().unwrap_or(0)
-    }
-
     /// Counts one row.
     pub fn add(&mut self, row: &Row) {
-        let index = row.outcome as usize;
+        let word = row.outcome.as_str();
+        if !self.outcomes.contains_key(word) {
+            self.outcomes.insert(word.to_owned(), Count::default());
+        }
+        let Some(count) = self.outcomes.get_mut(word) else {
+            return;
+        };
+        self.rows += 1;
         match row.entry.kind {
             Kind::File => {
-                if let Some((count, bytes)) = self.files.get_mut(index) {
-                    *count += 1;
-                    *bytes += row.entry.size.unwrap_or(0);
-                }
+                let bytes = row.entry.size.unwrap_or(0);
+                self.files += 1;
+                self.bytes = self.bytes.saturating_add(bytes);
+                count.files += 1;
+                count.bytes = count.bytes.saturating_add(bytes);
             }
             Kind::Folder => {
-                if let Some(count) = self.folders.get_mut(index) {
-                    *count += 1;
-                }
+                self.folders += 1;
+                count.folders += 1;
             }
         }
+    }
+
+    /// Rows and bytes of one outcome.
+    pub fn of(&self, outcome: Outcome) -> Count {
+        self.outcomes.get(outcome.as_str()).copied().unwrap_or_default()
+    }
+
+    /// Files and bytes whose bytes are in this snapshot, fetched or reused.
+    pub fn held(&self) -> (u64, u64) {
+        let (stored, reused) = (self.of(Outcome::Stored), self.of(Outcome::Reused));
+        (
+            stored.files + reused.files,
+            stored.bytes.saturating_add(reused.bytes),
+        )
+    }
+
+    /// Rows of files and folders that failed.
+    pub fn failures(&self) -> u64 {
+        let failed = self.of(Outcome::Failed);
+        failed.files + failed.folders
     }
 }
 
@@ -142,40 +174,6 @@ impl RootFacts {
             "quota_trash": self.quota.trash,
             "bytes_unseen": self.unseen_bytes(),
         })
-    }
-}
-
-impl Totals {
-    /// Files and bytes whose bytes are in this snapshot, fetched or reused.
-    pub fn held(&self) -> (u64, u64) {
-        [Outcome::Stored, Outcome::Reused]
-            .into_iter()
-            .fold((0, 0), |(files, bytes), outcome| {
-                (files + self.files_with(outcome), bytes + self.bytes_with(outcome))
-            })
-    }
-
-    /// Rows in all.
-    pub fn rows(&self) -> u64 {
-        self.files.iter().map(|(count, _)| count).sum::<u64>() + self.folders.iter().sum::<u64>()
-    }
-
-    /// Rows of files and folders that failed.
-    pub fn failures(&self) -> u64 {
-        self.files_with(Outcome::Failed) + self.folders_with(Outcome::Failed)
-    }
-
-    /// The totals by outcome, as they stand in `TAIL.json`.
-    pub fn to_json(&self) -> Value {
-        let outcomes = Outcome::ALL.map(|outcome| {
-            let facts = json!({
-                "files": self.files_with(outcome),
-                "folders": self.folders_with(outcome),
-                "bytes": self.bytes_with(outcome),
-            });
-            (outcome.as_str().to_owned(), facts)
-        });
-        Value::Object(outcomes.into_iter().collect())
     }
 }
 

@@ -63,7 +63,11 @@ pub mod api;
 pub mod archive;
 pub mod sim;
 
+pub mod blocking;
 pub mod walk;
+pub mod throttle;
+pub mod fetch;
+pub mod backup;
 
 pub mod runner;
 pub mod cli;

@@ -94,9 +94,9 @@ impl Report {
             "resumed": self.resumed,
             "files": files,
             "bytes": bytes,
-            "rows": self.totals.rows(),
+            "rows": self.totals.rows,
             "failures": self.totals.failures(),
-            "outcomes": self.totals.to_json(),
+            "outcomes": self.totals.outcomes,
             "calls": self.calls_to_json(),
             "retries": self.retries,
             "waited_seconds": self.waited.as_secs_f64(),
@@ -136,9 +136,9 @@ impl Report {
     pub fn to_text(&self) -> String {
         let mut lines = vec![self.headline()];
         let (files, bytes) = self.totals.held();
-        let count = |outcome| self.totals.files_with(outcome);
-        if self.totals.rows() > 0 {
-            let folders = self.totals.folders.iter().sum::<u64>();
+        let count = |outcome| self.totals.of(outcome).files;
+        if self.totals.rows > 0 {
+            let folders = self.totals.folders;
             lines.push(match self.kind {
                 "audit" => format!("  listed    {} files, {folders} folders", count(Outcome::Listed)),
                 _ => format!(

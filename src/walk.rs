@@ -13,6 +13,7 @@ use futures::future::try_join_all;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::blocking::outcome;
 use crate::drive::{self, Drive, ErrorKind, Page, PageToken};
 use crate::entry::Entry;
 use crate::id::Family;
@@ -123,9 +124,9 @@ pub async fn walk(
         stop,
     });
     let lanes = Family::ALL.map(|family| walk_family(Arc::clone(&walk), family));
-    let outcome = try_join_all(lanes).await;
+    let walked = try_join_all(lanes).await;
     progress.end();
-    outcome.map(|_| ())
+    walked.map(|_| ())
 }
 
 async fn walk_family(walk: Arc<Walk>, family: Family) -> Result<(), Error> {
@@ -148,20 +149,13 @@ async fn walk_family(walk: Arc<Walk>, family: Family) -> Result<(), Error> {
             return Ok(());
         }
         tokio::select! {
-            ended = listing.join_next() => match ended {
-                Some(Ok(outcome)) => outcome?,
-                Some(Err(panic)) => resume_panic(panic),
-                None => {}
-            },
+            Some(joined) = listing.join_next() => {
+                if let Some(ended) = outcome(joined) {
+                    ended?;
+                }
+            }
             () = found.notified() => {}
         }
-    }
-}
-
-/// A panic in a task is a bug of ours; it goes on in the task that waits for it.
-fn resume_panic(error: tokio::task::JoinError) {
-    if let Ok(panic) = error.try_into_panic() {
-        std::panic::resume_unwind(panic);
     }
 }
 

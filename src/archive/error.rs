@@ -105,11 +105,7 @@ impl Error {
         let path = path.into();
         match source.kind() {
             io::ErrorKind::NotADirectory => Error::NotAFolder(path),
-            _ => Error::Io {
-                action,
-                path,
-                source,
-            },
+            _ => Error::Io { action, path, source },
         }
     }
 
@@ -132,6 +128,20 @@ impl Error {
     /// Whether nothing at all can be written there: a file system mounted read-only.
     pub fn is_read_only(&self) -> bool {
         matches!(self.io_kind(), Some(io::ErrorKind::ReadOnlyFilesystem))
+    }
+
+    /// Whether no other file will fare better: the disk is full or read-only, or the archive's folder is gone or closed to us.
+    pub fn ends_the_run(&self) -> bool {
+        self.is_full()
+            || self.is_read_only()
+            || matches!(
+                self.io_kind(),
+                Some(
+                    io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::NotFound
+                        | io::ErrorKind::StaleNetworkFileHandle
+                )
+            )
     }
 
     /// Whether the file system refused the name itself, so that the derived name may do: it is too long for it, or has a character it cannot hold.

@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Error;
-use crate::entry::Kind;
+use crate::coverage::Totals;
 use crate::id::SnapshotId;
-use crate::manifest::{Outcome, Row};
 
 /// What a run is about to do: `HEAD.json`, written when it begins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,58 +113,6 @@ pub struct Alarm {
     pub code: String,
     /// A sentence for people.
     pub message: String,
-}
-
-/// Counts of a manifest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// All rows.
-    pub rows: u64,
-    /// Rows of files.
-    pub files: u64,
-    /// Rows of folders.
-    pub folders: u64,
-    /// Bytes of all files, as listed.
-    pub bytes: u64,
-    /// The same by outcome; outcomes that did not occur are not there.
-    pub outcomes: BTreeMap<String, Count>,
-}
-
-/// Rows and bytes of one outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    /// Rows.
-    pub rows: u64,
-    /// Bytes of its files, as listed.
-    pub bytes: u64,
-}
-
-impl Totals {
-    /// Counts one row.
-    pub fn add(&mut self, row: &Row) {
-        let is_file = row.entry.kind == Kind::File;
-        let bytes = row.entry.size.filter(|_| is_file).unwrap_or(0);
-        self.rows += 1;
-        self.files += u64::from(is_file);
-        self.folders += u64::from(!is_file);
-        self.bytes = self.bytes.saturating_add(bytes);
-        let word = row.outcome.as_str();
-        if !self.outcomes.contains_key(word) {
-            self.outcomes.insert(word.to_owned(), Count::default());
-        }
-        if let Some(count) = self.outcomes.get_mut(word) {
-            count.rows += 1;
-            count.bytes = count.bytes.saturating_add(bytes);
-        }
-    }
-
-    /// Rows and bytes of one outcome.
-    pub fn of(&self, outcome: Outcome) -> Count {
-        self.outcomes
-            .get(outcome.as_str())
-            .copied()
-            .unwrap_or_default()
-    }
 }
 
 /// `ARCHIVE.json`.

@@ -101,8 +101,7 @@ impl LocalPath {
     pub fn from_stored_at(stored_at: &str) -> Result<(SnapshotId, LocalPath), Error> {
         let outside = || Error::Outside(stored_at.chars().take(200).collect());
         let mut parts = stored_at.splitn(3, '/');
-        let (Some(snapshot), Some(FILES), Some(rest)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let (Some(snapshot), Some(FILES), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(outside());
         };
         let snapshot = snapshot.parse().map_err(|_| outside())?;
@@ -123,11 +122,7 @@ fn known_drive(word: &str) -> Option<String> {
     }
     if let Some(rest) = word.strip_prefix("key:") {
         let (location, key) = rest.split_once('/')?;
-        return Some(format!(
-            "key/{}/{}",
-            drive_segment(location),
-            drive_segment(key)
-        ));
+        return Some(format!("key/{}/{}", drive_segment(location), drive_segment(key)));
     }
     let parts: Vec<&str> = word.split('/').collect();
     match parts.as_slice() {
@@ -220,10 +215,7 @@ mod tests {
         let mut local = LocalPath::of_drive(&DriveId::new("me"));
         let mut seen = std::collections::HashSet::new();
         for depth in 0..400 {
-            local = local.join(
-                &plain_or_derived(&"한".repeat(80), &depth.to_string()),
-                false,
-            );
+            local = local.join(&plain_or_derived(&"한".repeat(80), &depth.to_string()), false);
             assert!(local.as_str().len() <= PATH_BYTES);
             assert!(local.as_str().starts_with("me/"));
             assert!(seen.insert(local.clone()));

@@ -30,7 +30,7 @@ use head::{Marker, read_json, sync_folder, write_json};
 use tree::{Place, Tree};
 
 pub use error::Error;
-pub use head::{Alarm, Count, Head, Previous, Status, Tail, Totals};
+pub use head::{Alarm, Head, Previous, Status, Tail};
 pub use local::{LocalPath, PATH_BYTES};
 pub use lock::{Holder, Lock};
 pub use names::{DERIVED_BYTES, LocalName, NAME_BYTES, fold, is_plain, plain_or_derived};
@@ -249,9 +249,7 @@ impl Archive {
 /// Removes a folder with all that is in it; links are removed, not followed. It is fine when there is none.
 fn remove_folder(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path, error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
         _ => Ok(()),
     }
 }

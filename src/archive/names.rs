@@ -34,9 +34,9 @@ const DIGITS: usize = 16;
 
 /// Device names of Windows, which no file may have, whatever its extension (Microsoft, "Naming Files, Paths, and Namespaces").
 const DEVICES: [&str; 30] = [
-    "con", "prn", "aux", "nul", "conin$", "conout$", "com1", "com2", "com3", "com4", "com5",
-    "com6", "com7", "com8", "com9", "com¹", "com²", "com³", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5",
-    "lpt6", "lpt7", "lpt8", "lpt9", "lpt¹", "lpt²", "lpt³",
+    "con", "prn", "aux", "nul", "conin$", "conout$", "com1", "com2", "com3", "com4", "com5", "com6", "com7",
+    "com8", "com9", "com¹", "com²", "com³", "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8",
+    "lpt9", "lpt¹", "lpt²", "lpt³",
 ];
 
 /// The local names of an item that the service calls `name` and knows by `id`.
@@ -68,9 +68,7 @@ pub fn fold(name: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     if name.is_ascii() {
-        name.bytes()
-            .map(|byte| byte.to_ascii_lowercase())
-            .for_each(eat);
+        name.bytes().map(|byte| byte.to_ascii_lowercase()).for_each(eat);
     } else {
         // Up, then down, then apart once more: that joins ß with ss, ſ with s, and both final and other sigmas.
         let mut bytes = [0; 4];
@@ -86,10 +84,7 @@ pub fn fold(name: &str) -> u64 {
 
 /// A segment for a part of a drive's scope word. Upper case makes it derived, since two keys may differ in case alone.
 pub(super) fn drive_segment(word: &str) -> String {
-    let stable = word
-        .chars()
-        .all(|letter| letter.to_lowercase().eq([letter]))
-        && word.nfc().eq(word.chars());
+    let stable = word.chars().all(|letter| letter.to_lowercase().eq([letter])) && word.nfc().eq(word.chars());
     if stable && is_plain(word) {
         word.to_owned()
     } else {
@@ -242,10 +237,7 @@ mod tests {
             ("conin$", format!("_conin${HASH}")),
             ("\u{202e}gpj.exe", format!("gpj{HASH}.exe")),
             ("a\u{200b}b", format!("ab{HASH}")),
-            (
-                "a~0123456789ABCDEF.x",
-                format!("a~0123456789ABCDEF{HASH}.x"),
-            ),
+            ("a~0123456789ABCDEF.x", format!("a~0123456789ABCDEF{HASH}.x")),
             ("a~0123456789abcdef", format!("a~0123456789abcdef{HASH}")),
             (&long, cut),
         ] {

@@ -112,9 +112,7 @@ impl Run {
                 io::ErrorKind::CrossesDevices
                 | io::ErrorKind::TooManyLinks
                 | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::Unsupported => {
-                    self.copy(earlier, &source, name, &stored, local, modified)
-                }
+                | io::ErrorKind::Unsupported => self.copy(earlier, &source, name, &stored, local, modified),
                 _ => Err(Error::io("link", inner.path_of(local), error).into()),
             },
         }
@@ -135,9 +133,7 @@ impl Run {
         let mut staged = self.stage()?;
         let mut block = vec![0; 128 * 1024];
         loop {
-            let count = file
-                .read(&mut block)
-                .map_err(|error| earlier.unreadable(error))?;
+            let count = file.read(&mut block).map_err(|error| earlier.unreadable(error))?;
             if count == 0 {
                 break;
             }
@@ -176,9 +172,7 @@ impl Earlier<'_> {
         }
         let found = hasher.hex();
         match self.sha256 {
-            Some(expected) if !expected.eq_ignore_ascii_case(&found) => {
-                Err(self.wrong_hash(expected, found))
-            }
+            Some(expected) if !expected.eq_ignore_ascii_case(&found) => Err(self.wrong_hash(expected, found)),
             _ => Ok(found),
         }
     }

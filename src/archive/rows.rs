@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::hash::{Hasher, HashingFile};
 use super::head::create_fresh;
-use super::{Error, Run, Totals};
+use super::{Error, Run};
+use crate::coverage::Totals;
 use crate::manifest::{Outcome, Row, Writer};
 
 /// Writes the rows of a run, in the order they are given: all to `manifest.csv`, those not stored to `failures.csv` too.
@@ -50,11 +51,9 @@ impl Run {
         };
         let (failures, failures_path) = create("failures.csv")?;
         Ok(RowsWriter {
-            manifest: Writer::new(hashing, bom)
-                .map_err(|error| Error::manifest(&manifest_path, error))?,
+            manifest: Writer::new(hashing, bom).map_err(|error| Error::manifest(&manifest_path, error))?,
             manifest_path,
-            failures: Writer::new(failures, bom)
-                .map_err(|error| Error::manifest(&failures_path, error))?,
+            failures: Writer::new(failures, bom).map_err(|error| Error::manifest(&failures_path, error))?,
             failures_path,
             totals: Totals::default(),
         })
@@ -98,8 +97,7 @@ impl RowsWriter {
             (&manifest.file, self.manifest_path),
             (&failures, self.failures_path),
         ] {
-            file.sync_all()
-                .map_err(|error| Error::io("write", path, error))?;
+            file.sync_all().map_err(|error| Error::io("write", path, error))?;
         }
         Ok(Written {
             totals: self.totals,

@@ -67,10 +67,7 @@ impl Archive {
     /// [`Error::Damaged`] or [`Error::NewerFormat`] when its head does not read; [`Archive::discard`] takes it away.
     pub fn unfinished(&self) -> Result<Option<Unfinished>, Error> {
         let head: Option<Head> = read_json(&self.path().join(SNAPSHOT).join("HEAD.json"))?;
-        Ok(head.map(|head| Unfinished {
-            id: head.id(),
-            head,
-        }))
+        Ok(head.map(|head| Unfinished { id: head.id(), head }))
     }
 
     /// Begins a run. Its snapshot is named after `head.started`; when that name is taken, the next free second is.

@@ -149,8 +149,7 @@ impl Archive {
     /// [`Error::NoSnapshot`], [`Error::Damaged`], [`Error::NewerFormat`], [`Error::Io`].
     pub fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, Error> {
         let path = self.path().join(id.as_str());
-        let head =
-            read_json(&path.join("HEAD.json"))?.ok_or_else(|| Error::NoSnapshot(id.to_string()))?;
+        let head = read_json(&path.join("HEAD.json"))?.ok_or_else(|| Error::NoSnapshot(id.to_string()))?;
         let tail = read_json(&path.join("TAIL.json"))?;
         Ok(Snapshot {
             id: id.clone(),
@@ -164,10 +163,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`Error::Io`] when the archive folder cannot be listed.
-    pub fn newest_complete(
-        &self,
-        wanted: impl Fn(&Head) -> bool,
-    ) -> Result<Option<Snapshot>, Error> {
+    pub fn newest_complete(&self, wanted: impl Fn(&Head) -> bool) -> Result<Option<Snapshot>, Error> {
         Ok(self
             .snapshot_ids()?
             .iter()

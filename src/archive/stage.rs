@@ -113,9 +113,7 @@ impl Run {
         let (name, checkpoint) = partial_names(key);
         let refused = |error| Error::io("read", inner.staging_path(&name), error);
         let found = match read_checkpoint(&inner.staging, &checkpoint) {
-            Ok(Some((length, sha256))) => {
-                reopen(&inner.staging, &name, length, &sha256).map_err(refused)?
-            }
+            Ok(Some((length, sha256))) => reopen(&inner.staging, &name, length, &sha256).map_err(refused)?,
             Ok(None) => None,
             Err(error) => return Err(refused(error)),
         };

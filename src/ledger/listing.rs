@@ -85,9 +85,9 @@ const PENDING: i64 = 0;
 /// An item whose outcome is known.
 const SETTLED: i64 = 1;
 
-/// The longest local path, in bytes, below a snapshot's `files/`. Linux allows 4096 in all (limits.h, PATH_MAX);
-/// the rest is for the archive's own place, and a deeper folder moves to a short path near its drive's top.
-const LONGEST_LOCAL: usize = 3000;
+/// The longest local path, in bytes, below a snapshot's `files/`. Linux takes 4096 in all (limits.h, PATH_MAX) and
+/// macOS 1024; the rest is for the archive's own place.
+const LONGEST_LOCAL: usize = if cfg!(target_os = "macos") { 700 } else { 3000 };
 
 /// A root for the ledger, with the local folder of its drive.
 #[derive(Clone, Debug)]
@@ -107,8 +107,6 @@ pub struct Placement {
     pub derived: String,
     /// Equal for names that some file system takes for the same.
     pub fold: u64,
-    /// A short place for a folder that lies too deep, relative to `files/`.
-    pub deep: String,
 }
 
 /// One item of a page, with what shall be done with it.
@@ -202,6 +200,21 @@ pub struct Done {
     pub attempts: u32,
     /// What the service says of the file now, where that is not what the listing said.
     pub changed: Option<Box<Entry>>,
+}
+
+impl Done {
+    /// An outcome without a reason, bytes or attempts.
+    pub fn new(no: i64, outcome: Outcome) -> Done {
+        Done {
+            no,
+            outcome,
+            reason: String::new(),
+            sha256: None,
+            stored_at: None,
+            attempts: 0,
+            changed: None,
+        }
+    }
 }
 
 impl Ledger {
@@ -349,6 +362,34 @@ impl Ledger {
         .await
     }
 
+    /// Places of listed folders below `files/` with a number above `after`, at most `limit`, with the last number.
+    pub async fn folder_places(&self, after: i64, limit: u32) -> Result<Vec<(i64, String)>> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT no, local FROM folder WHERE no > ?1 AND state = ?2 ORDER BY no LIMIT ?3",
+            )?;
+            let rows = statement.query_map(params![after, CLOSED, limit], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+        .await
+    }
+
+    /// Where the settled files of this run are, through `take`.
+    pub async fn stored_places(&self, mut take: impl FnMut(&str) + Send + 'static) -> Result<()> {
+        self.change(move |transaction| {
+            let mut statement = transaction
+                .prepare("SELECT stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
+            let mut rows = statement.query([SETTLED])?;
+            while let Some(row) = rows.next()? {
+                take(&row.get::<_, String>(0)?);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Notes what became of files.
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
@@ -423,6 +464,7 @@ struct Parent {
     family: i64,
     path: DrivePath,
     local: String,
+    drive_local: String,
 }
 
 fn apply_page(
@@ -434,7 +476,10 @@ fn apply_page(
     now: Timestamp,
 ) -> rusqlite::Result<Applied> {
     let parent = transaction
-        .prepare_cached("SELECT root, family, path, local FROM folder WHERE no = ?1")?
+        .prepare_cached(
+            "SELECT folder.root, folder.family, folder.path, folder.local, root.local
+             FROM folder JOIN root ON root.no = folder.root WHERE folder.no = ?1",
+        )?
         .query_row([folder], |row| {
             Ok(Parent {
                 no: folder,
@@ -442,6 +487,7 @@ fn apply_page(
                 family: row.get(1)?,
                 path: DrivePath::from_text(&row.get::<_, String>(2)?),
                 local: row.get(3)?,
+                drive_local: row.get(4)?,
             })
         })?;
     let mut applied = Applied::default();
@@ -565,10 +611,12 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
     Ok(())
 }
 
+/// The place of a child. A path that would be too long begins again below the drive's folder under the derived name,
+/// which is the item's own.
 fn place(parent: &Parent, segment: &str, placement: &Placement) -> String {
     let local = format!("{}/{segment}", parent.local);
     if local.len() > LONGEST_LOCAL {
-        placement.deep.clone()
+        format!("{}/{}", parent.drive_local, placement.derived)
     } else {
         local
     }

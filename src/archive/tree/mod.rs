@@ -158,10 +158,7 @@ mod tests {
                 size: 5
             }
         );
-        assert_eq!(
-            folder.create("f").unwrap_err().kind(),
-            ErrorKind::AlreadyExists
-        );
+        assert_eq!(folder.create("f").unwrap_err().kind(), ErrorKind::AlreadyExists);
 
         // Neither a rename nor a link replaces.
         folder.create("g").unwrap();
@@ -173,9 +170,7 @@ mod tests {
             folder.link("g", &folder, "f").unwrap_err().kind(),
             ErrorKind::AlreadyExists
         );
-        folder
-            .link("f", &tree.folder("c", true).unwrap(), "f")
-            .unwrap();
+        folder.link("f", &tree.folder("c", true).unwrap(), "f").unwrap();
         folder.rename("f", &folder, "h").unwrap();
         folder.remove("g").unwrap();
         assert_eq!(fs::read(root.path().join("c/f")).unwrap(), b"12345");
@@ -206,9 +201,6 @@ mod tests {
             }
         }
         assert!(tree.kept.lock().unwrap().folders.len() <= KEPT);
-        assert_eq!(
-            fs::read_dir(root.path().join("many")).unwrap().count(),
-            3 * KEPT
-        );
+        assert_eq!(fs::read_dir(root.path().join("many")).unwrap().count(), 3 * KEPT);
     }
 }

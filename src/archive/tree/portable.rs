@@ -43,10 +43,7 @@ impl Place for Folder {
         if !self.look(name)?.is_file {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        OpenOptions::new()
-            .read(true)
-            .write(write)
-            .open(self.0.join(name))
+        OpenOptions::new().read(true).write(write).open(self.0.join(name))
     }
 
     fn look(&self, name: &str) -> io::Result<Found> {

@@ -1,0 +1,325 @@
+//! Backs up drives into a snapshot: lists, reuses what is unchanged, fetches the rest.
+//!
+//! The order of trust is bytes, ledger, manifest, tail. A worker puts a file's bytes under their final name, the committer
+//! makes a batch of such files durable and only then tells the ledger of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::archive::{self, Run};
+use crate::blocking::{blocking, outcome};
+use crate::drive::{self, Drive};
+use crate::fetch::{self, Fetch, Fetched};
+use crate::id::Family;
+use crate::ledger::{self, Done, Ledger, Work};
+use crate::manifest::Outcome;
+use crate::monitor::{Counter, Monitor, Phase};
+use crate::plan::{self, Decision, Policy};
+use crate::stop::Stop;
+use crate::throttle::Throttle;
+use crate::walk::{self, Progress, Walked, walk};
+
+/// Files taken from the ledger in one go; also the most that are reused by one task.
+const FILES_PER_CLAIM: u32 = 128;
+
+/// Settled files that wait for the committer at most.
+const WAITING_FOR_COMMIT: usize = 1024;
+
+/// Files that are made durable and committed together at most.
+const FILES_PER_COMMIT: usize = 512;
+
+/// How often files that changed while the walk went on are looked at again.
+const SWEEPS: u32 = 3;
+
+/// What a backup needs to know.
+#[derive(Clone)]
+pub struct Options {
+    /// How to list.
+    pub walk: walk::Options,
+    /// Files of one family that are transferred at the same time, at least 1.
+    pub transfers: usize,
+    /// How often the content of one file is asked for before it counts as failed, at least 1.
+    pub attempts: u32,
+    /// When an earlier copy serves.
+    pub policy: Policy,
+    /// Bytes a second of all transfers together.
+    pub throttle: Arc<Throttle>,
+    /// How long transfers may go on after a stop was asked for.
+    pub grace: Duration,
+}
+
+/// Why a backup cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service refuses the token.
+    #[error(transparent)]
+    Drive(#[from] drive::Error),
+    /// The run's state failed.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The archive cannot be written.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+}
+
+impl From<fetch::Error> for Error {
+    fn from(error: fetch::Error) -> Error {
+        match error {
+            fetch::Error::Drive(error) => Error::Drive(error),
+            fetch::Error::Archive(error) => Error::Archive(error),
+        }
+    }
+}
+
+impl From<walk::Error> for Error {
+    fn from(error: walk::Error) -> Error {
+        match error {
+            walk::Error::Drive(error) => Error::Drive(error),
+            walk::Error::Ledger(error) => Error::Ledger(error),
+        }
+    }
+}
+
+/// What every lane works with.
+struct Backup {
+    drive: Arc<dyn Drive>,
+    ledger: Ledger,
+    run: Run,
+    options: Options,
+    monitor: Arc<dyn Monitor>,
+    stop: Stop,
+}
+
+/// Walks every open folder of the ledger and gets the bytes of every pending file into the run's snapshot,
+/// until nothing is left or a stop is asked for.
+///
+/// # Errors
+/// When the token is refused, the ledger fails or the archive cannot be written. All that was done until then stays done.
+pub async fn backup(
+    drive: Arc<dyn Drive>,
+    ledger: Ledger,
+    run: Run,
+    options: Options,
+    monitor: Arc<dyn Monitor>,
+    stop: Stop,
+) -> Result<(), Error> {
+    let backup = Arc::new(Backup {
+        drive,
+        ledger,
+        run,
+        options,
+        monitor,
+        stop,
+    });
+    let progress = Arc::new(Progress::default());
+    let listing = async {
+        let outcome = walk(
+            Arc::clone(&backup.drive),
+            backup.ledger.clone(),
+            backup.options.walk.clone(),
+            Arc::clone(&backup.monitor),
+            Arc::clone(&progress),
+            backup.stop.clone(),
+        )
+        .await;
+        backup.monitor.phase(Phase::Listed);
+        outcome.map_err(Error::from)
+    };
+    let fetching = async {
+        for _ in 0..SWEEPS {
+            fetch_all(&backup, &progress).await?;
+            if backup.stop.is_draining() || !backup.ledger.has_pending().await? {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        outcome = async { tokio::try_join!(listing, fetching) } => outcome.map(|_| ()),
+        () = grace_is_over(&backup) => Ok(()),
+    }
+}
+
+/// Waits for a stop, and then until its grace time has run out or the stop becomes an abort.
+async fn grace_is_over(backup: &Backup) {
+    backup.stop.draining().await;
+    tokio::select! {
+        () = tokio::time::sleep(backup.options.grace) => {}
+        () = backup.stop.aborting() => {}
+    }
+}
+
+async fn fetch_all(backup: &Arc<Backup>, progress: &Progress) -> Result<(), Error> {
+    let (settled, inbox) = mpsc::channel(WAITING_FOR_COMMIT);
+    let lanes = Family::ALL
+        .map(|family| fetch_family(Arc::clone(backup), family, progress.subscribe(), settled.clone()));
+    // The committer ends when the last sender is gone.
+    drop(settled);
+    tokio::try_join!(try_join_all(lanes), commit(backup, inbox)).map(|_| ())
+}
+
+/// Makes files durable, then tells the ledger of them, in batches that grow with the load.
+async fn commit(backup: &Backup, mut inbox: mpsc::Receiver<Done>) -> Result<(), Error> {
+    let mut batch = Vec::new();
+    while inbox.recv_many(&mut batch, FILES_PER_COMMIT).await > 0 {
+        if batch.iter().any(|done| done.stored_at.is_some()) {
+            let run = backup.run.clone();
+            blocking(move || run.sync()).await?;
+        }
+        backup.ledger.settle(std::mem::take(&mut batch)).await?;
+    }
+    Ok(())
+}
+
+/// Gets the files of one family, at most `transfers` at a time.
+async fn fetch_family(
+    backup: Arc<Backup>,
+    family: Family,
+    mut walked: watch::Receiver<Walked>,
+    settled: mpsc::Sender<Done>,
+) -> Result<(), Error> {
+    let mut after = 0;
+    let mut waiting: VecDeque<Work> = VecDeque::new();
+    let mut tasks: JoinSet<Result<Ended, Error>> = JoinSet::new();
+    let mut slots: Vec<usize> = worker_numbers(family, backup.options.transfers);
+    loop {
+        // Looked at before the ledger is asked, so that a page between the two wakes us up again.
+        let ended = walked.borrow_and_update().ended;
+        let draining = backup.stop.is_draining();
+        while !draining && let Some(slot) = slots.pop() {
+            if waiting.is_empty() {
+                let claimed = backup.ledger.pending(family, after, FILES_PER_CLAIM).await?;
+                after = claimed.last().map_or(after, |work| work.no);
+                let (reusable, wanted): (Vec<Work>, Vec<Work>) =
+                    claimed.into_iter().partition(|work| is_reusable(&backup, work));
+                waiting.extend(wanted);
+                if !reusable.is_empty() {
+                    tasks.spawn(reuse(Arc::clone(&backup), reusable, slot, settled.clone()));
+                    continue;
+                }
+            }
+            let Some(work) = waiting.pop_front() else {
+                slots.push(slot);
+                break;
+            };
+            tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, settled.clone()));
+        }
+        if tasks.is_empty() && (ended || draining) {
+            return Ok(());
+        }
+        tokio::select! {
+            Some(joined) = tasks.join_next() => {
+                if let Some(ended) = outcome(joined) {
+                    let Ended { slot, left } = ended?;
+                    slots.push(slot);
+                    waiting.extend(left);
+                }
+            }
+            Ok(()) = walked.changed(), if !ended => {}
+            () = backup.stop.draining(), if !draining => {}
+        }
+    }
+}
+
+/// Worker numbers are unique over all families, so that each has its own line on a terminal.
+fn worker_numbers(family: Family, transfers: usize) -> Vec<usize> {
+    let first = family as usize * transfers;
+    (first..first + transfers).rev().collect()
+}
+
+/// What a task leaves behind.
+struct Ended {
+    /// The worker that is free again.
+    slot: usize,
+    /// Files whose earlier copy does not serve after all.
+    left: Vec<Work>,
+}
+
+fn is_reusable(backup: &Backup, work: &Work) -> bool {
+    let decision = plan::decide(&work.entry, work.earlier.as_ref(), &backup.options.policy);
+    matches!(decision, Decision::Reuse { .. })
+}
+
+/// Takes files from earlier snapshots. One whose copy is missing or damaged is left to be fetched.
+async fn reuse(
+    backup: Arc<Backup>,
+    works: Vec<Work>,
+    slot: usize,
+    settled: mpsc::Sender<Done>,
+) -> Result<Ended, Error> {
+    let run = backup.run.clone();
+    let policy = backup.options.policy;
+    let (done, left) = blocking(move || -> Result<_, archive::Error> {
+        let mut done = Vec::with_capacity(works.len());
+        let mut left = Vec::new();
+        for mut work in works {
+            match fetch::reuse(&run, &work, &policy)? {
+                Some(one) => done.push((work.entry.size.unwrap_or(0), one)),
+                None => {
+                    // Without its earlier copy it can only be fetched.
+                    work.earlier = None;
+                    left.push(work);
+                }
+            }
+        }
+        Ok((done, left))
+    })
+    .await?;
+    for work in &left {
+        backup.monitor.problem(
+            &format!("{}:{}", work.entry.drive, work.path),
+            "its copy in the earlier snapshot is missing or damaged; it is fetched again",
+        );
+    }
+    for (bytes, one) in done {
+        backup.monitor.count(Counter::FilesReused, 1);
+        backup.monitor.count(Counter::BytesReused, bytes);
+        if settled.send(one).await.is_err() {
+            break;
+        }
+    }
+    Ok(Ended { slot, left })
+}
+
+async fn fetch_one(
+    backup: Arc<Backup>,
+    work: Work,
+    slot: usize,
+    settled: mpsc::Sender<Done>,
+) -> Result<Ended, Error> {
+    let fetch = Fetch {
+        drive: &*backup.drive,
+        run: &backup.run,
+        monitor: &*backup.monitor,
+        throttle: &backup.options.throttle,
+        attempts: backup.options.attempts,
+        slot,
+    };
+    if let Fetched::Settled(done) = fetch.fetch(&work).await? {
+        let counter = match done.done.outcome {
+            Outcome::Failed => {
+                let subject = format!("{}:{}", work.entry.drive, work.path);
+                backup.monitor.problem(&subject, &done.message);
+                Counter::Failures
+            }
+            Outcome::Vanished => Counter::FilesVanished,
+            Outcome::Skipped => Counter::FilesSkipped,
+            Outcome::Stored | Outcome::Reused | Outcome::Listed => Counter::FilesDone,
+        };
+        backup.monitor.count(counter, 1);
+        if counter == Counter::FilesDone {
+            backup.monitor.count(Counter::BytesDone, done.bytes);
+        }
+        // The committer is gone only when the run is over anyway.
+        let _ = settled.send(done.done).await;
+    }
+    Ok(Ended {
+        slot,
+        left: Vec::new(),
+    })
+}
