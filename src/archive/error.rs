@@ -146,6 +146,12 @@ impl Error {
 
     /// Whether the file system refused the name itself, so that the derived name may do: it is too long for it, or has a character it cannot hold.
     pub fn is_name_refused(&self) -> bool {
+        #[cfg(unix)]
+        if let Error::Io { source, .. } = self
+            && source.raw_os_error() == Some(rustix::io::Errno::ILSEQ.raw_os_error())
+        {
+            return true;
+        }
         matches!(
             self.io_kind(),
             Some(io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput)

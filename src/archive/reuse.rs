@@ -202,3 +202,28 @@ impl Earlier<'_> {
         }
     }
 }
+
+#[cfg(test)]
+impl Run {
+    /// What [`Run::reuse`] does where the file system gives no link.
+    pub(super) fn copy_for_test(
+        &self,
+        earlier: &Earlier<'_>,
+        local: &LocalPath,
+        modified: Option<Timestamp>,
+    ) -> Result<Stored, ReuseError> {
+        let (_, name) = earlier.stored_at.rsplit_once('/').unwrap_or_default();
+        let (folder, _) = earlier.stored_at.rsplit_once('/').unwrap_or_default();
+        let source = self
+            .inner
+            .tree
+            .folder(folder, false)
+            .map_err(|error| earlier.unreadable(error))?;
+        let stored = Stored {
+            stored_at: local.stored_at(self.inner.id()),
+            sha256: earlier.sha256.unwrap_or_default().to_owned(),
+            size: earlier.size,
+        };
+        self.copy(earlier, &source, name, &stored, local, modified)
+    }
+}

@@ -1,1 +1,0 @@
-//! Snapshots, runs, staged writes, reuse, lock: on a real folder.
