@@ -112,11 +112,7 @@ impl Filter {
         if text == "/" {
             return Prune::Walk;
         }
-        if self
-            .exclude
-            .iter()
-            .any(|glob| glob.covers(drive, text, true))
-        {
+        if self.exclude.iter().any(|glob| glob.covers(drive, text, true)) {
             return Prune::Skip;
         }
         let reached = |glob: &Glob| {
@@ -150,24 +146,15 @@ impl Filter {
         if beyond(entry.size, spec.min_size, |size, bound| size < bound) {
             return Some(TOO_SMALL);
         }
-        if beyond(entry.modified, spec.modified_after, |time, bound| {
-            time < bound
-        }) {
+        if beyond(entry.modified, spec.modified_after, |time, bound| time < bound) {
             return Some(TOO_OLD);
         }
-        if beyond(entry.modified, spec.modified_before, |time, bound| {
-            time >= bound
-        }) {
+        if beyond(entry.modified, spec.modified_before, |time, bound| time >= bound) {
             return Some(TOO_NEW);
         }
         let class = entry.properties.file_type.as_deref();
         if !spec.kinds.is_empty()
-            && class.is_some_and(|class| {
-                !spec
-                    .kinds
-                    .iter()
-                    .any(|kind| kind.eq_ignore_ascii_case(class))
-            })
+            && class.is_some_and(|class| !spec.kinds.iter().any(|kind| kind.eq_ignore_ascii_case(class)))
         {
             return Some(OTHER_KIND);
         }
@@ -245,16 +232,8 @@ mod tests {
             ("/in/a", file(10, year, "DOC"), None),
             ("/in/a", file(9, year, "DOC"), Some(TOO_SMALL)),
             ("/in/a", file(50, "2024-01-01T00:00:00Z", "DOC"), None),
-            (
-                "/in/a",
-                file(50, "2023-12-31T23:59:59Z", "DOC"),
-                Some(TOO_OLD),
-            ),
-            (
-                "/in/a",
-                file(50, "2025-01-01T00:00:00Z", "DOC"),
-                Some(TOO_NEW),
-            ),
+            ("/in/a", file(50, "2023-12-31T23:59:59Z", "DOC"), Some(TOO_OLD)),
+            ("/in/a", file(50, "2025-01-01T00:00:00Z", "DOC"), Some(TOO_NEW)),
             ("/in/a", file(50, year, "IMAGE"), Some(OTHER_KIND)),
         ] {
             assert_eq!(

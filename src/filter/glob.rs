@@ -254,10 +254,7 @@ impl Token {
             Token::Letter(own) => *own == letter,
             Token::AnyLetter | Token::AnyLetters => true,
             Token::Class { negated, ranges } => {
-                ranges
-                    .iter()
-                    .any(|(from, to)| (*from..=*to).contains(&letter))
-                    != *negated
+                ranges.iter().any(|(from, to)| (*from..=*to).contains(&letter)) != *negated
             }
         }
     }
@@ -311,11 +308,7 @@ fn split_names(text: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// Copies one escaped character, one bracket or one plain character.
-fn copy_unit(
-    first: char,
-    letters: &mut Peekable<Chars<'_>>,
-    into: &mut String,
-) -> Result<(), &'static str> {
+fn copy_unit(first: char, letters: &mut Peekable<Chars<'_>>, into: &mut String) -> Result<(), &'static str> {
     into.push(first);
     match first {
         '\\' => into.push(letters.next().ok_or(ENDS_IN_BACKSLASH)?),

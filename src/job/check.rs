@@ -62,23 +62,13 @@ impl<'a> Check<'a> {
                         .filter(|branch| branch.get("type") != Some(&Schema::from("null")))
                         .map(|branch| self.expected(branch))
                         .collect();
-                    self.wrong(
-                        node.at,
-                        path,
-                        show(&node.value, secret),
-                        expected.join(" or "),
-                    );
+                    self.wrong(node.at, path, show(&node.value, secret), expected.join(" or "));
                 }
             }
             return;
         }
         if !self.takes(schema, &node.value) {
-            return self.wrong(
-                node.at,
-                path,
-                show(&node.value, secret),
-                self.expected(schema),
-            );
+            return self.wrong(node.at, path, show(&node.value, secret), self.expected(schema));
         }
         match &node.value {
             Value::Text(text) => self.text(node.at, text, schema, path, secret),
@@ -197,9 +187,7 @@ impl<'a> Check<'a> {
             let mut found = match (shown, text.is_empty()) {
                 (true, _) => quote(text),
                 (false, true) => "an empty text".to_owned(),
-                (false, false) => {
-                    "a text that is not one (not shown, as it may be secret)".to_owned()
-                }
+                (false, false) => "a text that is not one (not shown, as it may be secret)".to_owned(),
             };
             if !reason.is_empty() {
                 found = format!("{found} ({reason})");
@@ -213,15 +201,10 @@ impl<'a> Check<'a> {
         let too_small = bound("minimum").is_some_and(|least| number < least);
         let too_large = bound("maximum").is_some_and(|most| number > most);
         // The widths of numbers that carry no maximum in the schema.
-        let too_wide = schema.get("format").and_then(Schema::as_str) == Some("uint32")
-            && number > i64::from(u32::MAX);
+        let too_wide =
+            schema.get("format").and_then(Schema::as_str) == Some("uint32") && number > i64::from(u32::MAX);
         if too_small || too_large || too_wide {
-            self.wrong(
-                node.at,
-                path,
-                show(&node.value, secret),
-                self.expected(schema),
-            );
+            self.wrong(node.at, path, show(&node.value, secret), self.expected(schema));
         }
     }
 

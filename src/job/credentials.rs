@@ -173,16 +173,12 @@ fn v2(tenant: &Tenant, scope: &Scope) -> Result<Vec<Service>, &'static str> {
         }
     };
     match scope {
-        Scope::Me | Scope::SharedDrive(_) | Scope::SharedDrives(_) | Scope::Group(_) => {
-            Ok(vec![own?])
-        }
+        Scope::Me | Scope::SharedDrive(_) | Scope::SharedDrives(_) | Scope::Group(_) => Ok(vec![own?]),
         Scope::Groups(_) => Ok(vec![directory("groups"), own?]),
         Scope::User(id) => Ok(vec![of_member(id)?]),
         Scope::Users(_) => of_members(),
         Scope::SharedFolders { member, .. } if member == "me" => Ok(vec![own?]),
-        Scope::SharedFolders { member, .. } if member.contains(['*', '?', '[', '{']) => {
-            of_members()
-        }
+        Scope::SharedFolders { member, .. } if member.contains(['*', '?', '[', '{']) => of_members(),
         Scope::SharedFolders { member, .. } => Ok(vec![of_member(member)?]),
         Scope::Key { .. } => Err("a folder of the classic API, which api = \"v2\" cannot address"),
     }

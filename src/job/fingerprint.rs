@@ -66,10 +66,7 @@ impl Job {
             JobKind::Verify(options) => {
                 put("snapshot", snapshot(options.snapshot.as_ref()));
                 put("sample", json!(options.sample.to_string()));
-                put(
-                    "older-than",
-                    json!(options.older_than.map(|age| age.as_secs())),
-                );
+                put("older-than", json!(options.older_than.map(|age| age.as_secs())));
             }
             JobKind::Backup | JobKind::Audit | JobKind::Prune => {}
         }

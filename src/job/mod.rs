@@ -30,8 +30,7 @@ pub use self::credentials::{Credential, Service, check_credentials, service};
 pub use self::fingerprint::changed_keys;
 pub use self::problem::{Fault, Problem};
 pub use self::tenant::{
-    Api, Auth, Endpoints, Face, Plan, Reference, SimulatedTenant, Templates, Tenant, Text,
-    check_endpoint,
+    Api, Auth, Endpoints, Face, Plan, Reference, SimulatedTenant, Templates, Tenant, Text, check_endpoint,
 };
 pub use self::tree::Format;
 pub use self::unit::{Requests, Share, Weekday, Window, WindowEnd};

@@ -48,10 +48,7 @@ impl fmt::Display for Problem {
             write!(formatter, ":{line}")?;
         }
         let Problem {
-            key,
-            found,
-            expected,
-            ..
+            key, found, expected, ..
         } = self;
         match self.fault {
             Fault::Syntax => write!(formatter, ": this is not {expected}: {found}"),
@@ -64,14 +61,8 @@ impl fmt::Display for Problem {
                 ": key '{key}' is not known; the keys here are {expected}"
             ),
             Fault::MissingKey => write!(formatter, ": key '{key}' is missing; expected {expected}"),
-            Fault::WrongValue => write!(
-                formatter,
-                ": key '{key}': found {found}, expected {expected}"
-            ),
-            Fault::OutOfPlace => write!(
-                formatter,
-                ": key '{key}' has no use {found}; expected {expected}"
-            ),
+            Fault::WrongValue => write!(formatter, ": key '{key}': found {found}, expected {expected}"),
+            Fault::OutOfPlace => write!(formatter, ": key '{key}' has no use {found}; expected {expected}"),
         }
     }
 }

@@ -8,12 +8,11 @@ use serde::Deserialize;
 use super::raw_tenant::{RawTenant, RawText};
 use super::unit::Weekday;
 use super::word::{
-    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size,
-    SnapshotWord, Span, ToWord, WindowWord, Written, Zone,
+    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size, SnapshotWord, Span,
+    ToWord, WindowWord, Written, Zone,
 };
 use super::{
-    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat,
-    Unmapped,
+    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat, Unmapped,
 };
 
 /// A job file.

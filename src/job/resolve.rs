@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::problem::{Fault, Problem};
 use super::raw::{
-    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify,
-    RawRetention, RawTenantRef, RawWindow,
+    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify, RawRetention,
+    RawTenantRef, RawWindow,
 };
 use super::tenant::{self, Text, check_address, inner, text};
 use super::tree::Node;
 use super::unit::{Share, Weekday, Window, WindowEnd};
 use super::{
-    Alarms, Delivery, Job, JobKind, KindWord, Limits, MigrateOptions, Notify, RestoreOptions,
-    Retention, SnapshotChoice, SpotCheck, TenantRef, To, VerifyOptions, instant,
+    Alarms, Delivery, Job, JobKind, KindWord, Limits, MigrateOptions, Notify, RestoreOptions, Retention,
+    SnapshotChoice, SpotCheck, TenantRef, To, VerifyOptions, instant,
 };
 use crate::entry::{OnConflict, Scope};
 use crate::filter::{Filter, FilterError, FilterSpec};
@@ -278,10 +278,7 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
         }
         JobKind::Restore(options) => {
             if let Some(scope) = &options.target_drive {
-                let is_one = !matches!(
-                    scope,
-                    Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_)
-                );
+                let is_one = !matches!(scope, Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_));
                 if !is_one {
                     let found = format!("\"{scope}\"");
                     findings.add(
@@ -310,9 +307,7 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
 fn tenant_ref(raw: RawTenantRef, place: &str, findings: &mut Findings<'_>) -> TenantRef {
     match raw {
         RawTenantRef::Path(name) => TenantRef::Path(name.0),
-        RawTenantRef::Inline(raw) => {
-            TenantRef::Inline(Box::new(tenant::resolve_at(*raw, place, findings)))
-        }
+        RawTenantRef::Inline(raw) => TenantRef::Inline(Box::new(tenant::resolve_at(*raw, place, findings))),
     }
 }
 
@@ -345,10 +340,7 @@ fn on_conflict(raw: Option<Conflict>) -> OnConflict {
 
 fn filter(raw: RawFilter, zone: Option<&TimeZone>, findings: &mut Findings<'_>) -> FilterSpec {
     let globs = |list: Option<Vec<super::word::Written<super::word::GlobWord>>>| -> Vec<String> {
-        list.unwrap_or_default()
-            .into_iter()
-            .map(|glob| glob.0)
-            .collect()
+        list.unwrap_or_default().into_iter().map(|glob| glob.0).collect()
     };
     let class = |class: &FileClass| -> String {
         match class {
@@ -546,8 +538,7 @@ fn notify(raw: RawNotify, findings: &mut Findings<'_>) -> Notify {
         body: raw.body.unwrap_or_default(),
         repeat: raw.repeat.unwrap_or_default(),
         attempts: raw.attempts.unwrap_or(4),
-        timeout: positive(inner(raw.timeout), "notify.timeout", findings)
-            .unwrap_or(Duration::from_secs(10)),
+        timeout: positive(inner(raw.timeout), "notify.timeout", findings).unwrap_or(Duration::from_secs(10)),
     }
 }
 
@@ -566,12 +557,7 @@ fn exit_code(raw: Option<u8>, findings: &mut Findings<'_>) -> u8 {
 
 fn positive(written: Option<Duration>, key: &str, findings: &mut Findings<'_>) -> Option<Duration> {
     if written == Some(Duration::ZERO) {
-        findings.add(
-            key,
-            Fault::WrongValue,
-            "no time at all",
-            "more than nothing",
-        );
+        findings.add(key, Fault::WrongValue, "no time at all", "more than nothing");
     }
     written
 }

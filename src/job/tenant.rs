@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-
 use super::problem::{Fault, Problem};
 use super::raw_tenant::{
     RawAuth, RawEndpoints, RawReference, RawSecret, RawSimulator, RawTemplates, RawTenant, RawText,
@@ -212,9 +211,7 @@ impl Tenant {
         match (self.api, &self.simulator) {
             (Api::V2, _) => Face::V2,
             (Api::Classic, _) => Face::Classic,
-            (Api::Simulator, simulated) => simulated
-                .as_ref()
-                .map_or(Face::V2, |simulated| simulated.face),
+            (Api::Simulator, simulated) => simulated.as_ref().map_or(Face::V2, |simulated| simulated.face),
         }
     }
 }
@@ -234,10 +231,7 @@ pub fn check_endpoint(address: &str, allow_plain_http: bool) -> Result<(), &'sta
 
 /// As [`check_endpoint`], but with a query allowed.
 pub(super) fn check_address(address: &str, allow_plain_http: bool) -> Result<(), &'static str> {
-    let (is_plain, rest) = match (
-        address.strip_prefix("https://"),
-        address.strip_prefix("http://"),
-    ) {
+    let (is_plain, rest) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
         (None, None) => return Err("a text that does not begin with https://"),
@@ -259,8 +253,8 @@ pub(super) fn check_address(address: &str, allow_plain_http: bool) -> Result<(),
     if host.is_empty() {
         return Err("an address without a host");
     }
-    let is_own = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_own =
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if is_plain && !is_own && !allow_plain_http {
         return Err("plain http:// to another machine");
     }
@@ -289,11 +283,7 @@ pub(super) fn resolve_at(raw: RawTenant, place: &str, findings: &mut Findings<'_
     match raw.api {
         Api::V2 => check_v2(&auth, &at, findings),
         Api::Classic => {
-            findings.require(
-                raw.api_id.is_some(),
-                &at("api-id"),
-                "the API ID of the tenant",
-            );
+            findings.require(raw.api_id.is_some(), &at("api-id"), "the API ID of the tenant");
             check_classic(&auth, &at, findings);
         }
         Api::Simulator => {}
@@ -322,8 +312,7 @@ pub(super) fn resolve_at(raw: RawTenant, place: &str, findings: &mut Findings<'_
             .into_iter()
             .map(|name| name.0)
             .collect(),
-        simulator: (raw.api == Api::Simulator)
-            .then(|| resolve_simulator(raw.simulator.unwrap_or_default())),
+        simulator: (raw.api == Api::Simulator).then(|| resolve_simulator(raw.simulator.unwrap_or_default())),
     }
 }
 
@@ -334,11 +323,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
         ("api-id", &[classic], "it only with api = \"classic\""),
         ("templates", &[classic], "it only with api = \"classic\""),
         ("domain-id", &[v2], "it only with api = \"v2\""),
-        (
-            "domain",
-            &[v2, classic],
-            "no such key: the simulator needs none",
-        ),
+        ("domain", &[v2, classic], "no such key: the simulator needs none"),
         (
             "auth",
             &[v2, classic],
@@ -359,11 +344,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
             &[v2, classic],
             "no such key: the simulator is inside the program",
         ),
-        (
-            "simulator",
-            &[simulator],
-            "it only with api = \"simulator\"",
-        ),
+        ("simulator", &[simulator], "it only with api = \"simulator\""),
         ("auth.client-id", &[v2], "consumer-key instead"),
         ("auth.client-secret", &[v2], "consumer-key instead"),
         (
@@ -380,11 +361,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
             "client-id and client-secret instead",
         ),
         ("auth.server-id", &[classic], "service-account instead"),
-        (
-            "endpoints.file",
-            &[classic],
-            "it only with api = \"classic\"",
-        ),
+        ("endpoints.file", &[classic], "it only with api = \"classic\""),
     ];
     let name = match api {
         Api::V2 => "with api = \"v2\"",
@@ -493,10 +470,7 @@ fn resolve_endpoints(
     };
     let own_auth = raw.auth.is_some();
     let (api_usual, auth_usual) = if is_classic {
-        (
-            "https://apis.worksmobile.com",
-            "https://authapi.worksmobile.com",
-        )
+        ("https://apis.worksmobile.com", "https://authapi.worksmobile.com")
     } else {
         (
             "https://www.worksapis.com/v1.0",
@@ -513,11 +487,7 @@ fn resolve_endpoints(
         api: address,
         auth,
         login,
-        file: endpoint(
-            raw.file,
-            "endpoints.file",
-            "https://file.drive.worksmobile.com",
-        ),
+        file: endpoint(raw.file, "endpoints.file", "https://file.drive.worksmobile.com"),
         storage: raw.storage.map_or_else(
             || vec!["*.worksmobile.com".to_owned(), "*.worksapis.com".to_owned()],
             |hosts| hosts.into_iter().map(|host| host.0).collect(),
@@ -590,12 +560,8 @@ fn secret(raw: RawSecret) -> Reference {
 
 fn reference(raw: RawReference) -> Reference {
     match raw {
-        RawReference {
-            env: Some(name), ..
-        } => Reference::Env(name.0),
-        RawReference {
-            file: Some(name), ..
-        } => Reference::File(name.0),
+        RawReference { env: Some(name), .. } => Reference::Env(name.0),
+        RawReference { file: Some(name), .. } => Reference::File(name.0),
         RawReference { command, .. } => Reference::Command(command.unwrap_or_default()),
     }
 }
@@ -634,22 +600,10 @@ mod tests {
                 true,
                 Some("a text that does not begin with https://"),
             ),
-            (
-                "https://example.com/a b",
-                true,
-                Some("an address with a blank"),
-            ),
-            (
-                "https://example.com?x",
-                true,
-                Some("an address with '?' or '#'"),
-            ),
+            ("https://example.com/a b", true, Some("an address with a blank")),
+            ("https://example.com?x", true, Some("an address with '?' or '#'")),
         ] {
-            assert_eq!(
-                check_endpoint(address, plain_allowed).err(),
-                found,
-                "{address}"
-            );
+            assert_eq!(check_endpoint(address, plain_allowed).err(), found, "{address}");
         }
     }
 }

@@ -217,9 +217,7 @@ fn from_toml(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
         DeValue::Float(number) => Value::Number(number.as_str().parse().unwrap_or(f64::MAX)),
         DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
-        DeValue::Array(items) => {
-            Value::List(items.iter().map(|item| from_toml(item, lines)).collect())
-        }
+        DeValue::Array(items) => Value::List(items.iter().map(|item| from_toml(item, lines)).collect()),
         DeValue::Table(table) => from_toml_table(table, lines),
     };
     Node { at, value }
@@ -289,10 +287,7 @@ impl JsonReader<'_> {
     /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.offset..)?;
-        let blanks = rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_whitespace())
-            .count();
+        let blanks = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         self.offset += blanks;
         rest.get(blanks).copied()
     }
@@ -348,8 +343,7 @@ mod tests {
     #[test]
     fn both_notations_give_one_tree_with_places() {
         let toml = "a = 1\nb = [\"x\", \"é\\n\"]\n[t]\n  c = { d = true }\n";
-        let json =
-            "{\"a\": 1,\n\"b\":\n [\"x\", \"\u{e9}\\n\"],\n\"t\":\n {\"c\": {\"d\":true}}}\n";
+        let json = "{\"a\": 1,\n\"b\":\n [\"x\", \"\u{e9}\\n\"],\n\"t\":\n {\"c\": {\"d\":true}}}\n";
         let from_toml = read(toml, Format::Toml, "f").unwrap();
         let from_json = read(json, Format::Json, "f").unwrap();
         assert_eq!(from_toml.to_json(), from_json.to_json());

@@ -90,16 +90,7 @@ pub enum WindowEnd {
 
 /// A day of the week.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    serde::Deserialize,
-    schemars::JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -427,10 +418,7 @@ mod tests {
             assert_eq!(read.as_deref(), printed, "{text}");
         }
         let two = Share::percent(2);
-        assert_eq!(
-            (two.of(0), two.of(1), two.of(100), two.of(101)),
-            (0, 1, 2, 3)
-        );
+        assert_eq!((two.of(0), two.of(1), two.of(100), two.of(101)), (0, 1, 2, 3));
         assert_eq!(Share::ALL.of(u64::MAX), u64::MAX);
         assert!(!two.is_exceeded_by(2, 100));
         assert!(two.is_exceeded_by(3, 100));
@@ -475,8 +463,7 @@ mod tests {
     fn a_window_opens_and_closes() {
         let zone = zone("Asia/Seoul").unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let closes =
-            |window: &Window, now: &str| window.closes(at(now), &zone).map(|time| time.to_string());
+        let closes = |window: &Window, now: &str| window.closes(at(now), &zone).map(|time| time.to_string());
         let night = window("22:00-05:30").unwrap();
         // 2026-11-23 is a Monday; Seoul is nine hours ahead of UTC.
         for (now, expected) in [

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
+use crate::coverage::Count;
 use crate::entry::{Entry, Kind};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
@@ -224,7 +225,14 @@ fn a_snapshot_appears_whole() {
         (written.totals.rows, written.totals.bytes, written.failures_rows),
         (6, 30, 3)
     );
-    assert_eq!(written.totals.of(Outcome::Failed), Count { rows: 1, bytes: 5 });
+    assert_eq!(
+        written.totals.of(Outcome::Failed),
+        Count {
+            files: 1,
+            folders: 0,
+            bytes: 5
+        }
+    );
     run.sync().unwrap();
     let snapshot = run.finish(written.clone(), Tail::default()).unwrap();
     assert_eq!(
