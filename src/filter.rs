@@ -115,10 +115,7 @@ impl Filter {
         if self.exclude.iter().any(|glob| glob.covers(drive, text, true)) {
             return Prune::Skip;
         }
-        let reached = |glob: &Glob| {
-            let reach = glob.reach(drive, text, true);
-            reach.covers || reach.below
-        };
+        let reached = |glob: &Glob| glob.reach(drive, text, true).below;
         if self.include.is_empty() || self.include.iter().any(reached) {
             Prune::Walk
         } else {

@@ -30,7 +30,7 @@ pub struct Glob {
 pub struct Reach {
     /// The path itself, or a folder above it, is matched.
     pub covers: bool,
-    /// Something below the path may be matched.
+    /// Something below the path is or may be matched; always so where the path itself is.
     pub below: bool,
 }
 
@@ -196,7 +196,7 @@ fn walk(steps: &[Step], path: &str, is_folder: bool, folders_only: bool) -> Walk
     }
     Walked {
         covers,
-        below: places & !end != 0,
+        below: covers || places & !end != 0,
         ends: places & end != 0,
     }
 }
@@ -443,8 +443,8 @@ mod tests {
             ("/Reports/**", "/Reports/2024/q1.xlsx", true, true),
             ("/Reports/**", "/Report/a", false, false),
             ("/Reports/**", "/", false, true),
-            ("/Reports", "/Reports/2024/q1.xlsx", true, false),
-            ("Reports/2024", "/Reports/2024/", true, false),
+            ("/Reports", "/Reports/2024/q1.xlsx", true, true),
+            ("Reports/2024", "/Reports/2024/", true, true),
             ("Reports/2024", "/Old/Reports/2024/", false, false),
             ("**/Reports/2024", "/Old/Reports/2024/", true, true),
             ("**/Reports/2024", "/Reports/2024/", true, true),
@@ -459,10 +459,10 @@ mod tests {
             ("cache/", "/cache/", true, true),
             ("cache/", "/a/cache/x", true, true),
             ("cache/", "/a/cache", false, true),
-            ("/a*b", "/ab", true, false),
-            ("/a*b*c", "/aXbXbXc", true, false),
+            ("/a*b", "/ab", true, true),
+            ("/a*b*c", "/aXbXbXc", true, true),
             ("/a*b*c", "/aXbX", false, false),
-            ("/a*", "/a/b", true, false),
+            ("/a*", "/a/b", true, true),
             ("/*/b", "/a/c/b", false, false),
             ("보고서-?.docx", "/보고서-가.docx", true, true),
             ("[あ-ん]*", "/す.txt", true, true),
@@ -470,7 +470,7 @@ mod tests {
             ("[]]", "/]", true, true),
             ("[a-]", "/-", true, true),
             ("{*.jpg,*.png}", "/p/a.png", true, true),
-            ("/{a,b/{c,d}}/x", "/b/d/x", true, false),
+            ("/{a,b/{c,d}}/x", "/b/d/x", true, true),
             ("/{a,b/{c,d}}/x", "/c/x", false, false),
             ("\\*", "/*", true, true),
             ("\\*", "/a", false, true),
@@ -479,8 +479,8 @@ mod tests {
             ("/**", "/a", true, true),
             ("**", "/a/b", true, true),
             // composed and decomposed forms of one name
-            ("/각", "/\u{1100}\u{1161}\u{11a8}", true, false),
-            ("/\u{1100}\u{1161}\u{11a8}", "/각", true, false),
+            ("/각", "/\u{1100}\u{1161}\u{11a8}", true, true),
+            ("/\u{1100}\u{1161}\u{11a8}", "/각", true, true),
         ];
         let drive = DriveId::new("me");
         for (glob, path, covers, below) in table {

@@ -8,7 +8,7 @@ use super::tree::{Node, Position, Value};
 use super::word;
 
 /// How to refer to a secret, for the message that refuses one.
-const REFERENCE: &str = "a reference such as { env = \"WORKS_TOKEN\" }, { file = \"works.token\" } or { command = [\"pass\", \"works\"] }";
+pub(super) const REFERENCE: &str = "a reference such as { env = \"WORKS_TOKEN\" }, { file = \"works.token\" } or { command = [\"pass\", \"works\"] }";
 
 /// Everything in `node` that the schema does not allow, in the order of the file.
 pub(super) fn check(node: &Node, schema: &Schema, file: &str) -> Vec<Problem> {
@@ -20,7 +20,7 @@ pub(super) fn check(node: &Node, schema: &Schema, file: &str) -> Vec<Problem> {
     check.node(node, schema, "", false);
     check
         .problems
-        .sort_by_key(|problem| (problem.line, problem.column));
+        .sort_by_key(|problem| (problem.line.is_none(), problem.line, problem.column));
     check.problems
 }
 
@@ -131,17 +131,20 @@ impl<'a> Check<'a> {
             .filter_map(Schema::as_str)
         {
             if node.member(required).is_none() {
-                let expected = known
-                    .and_then(|known| known.get(required))
-                    .map_or_else(String::new, |schema| self.expected(schema));
-                let at = node.at;
-                self.add(
-                    at,
-                    join(path, required),
-                    Fault::MissingKey,
-                    String::new(),
-                    expected,
-                );
+                let property = known.and_then(|known| known.get(required));
+                let mut expected =
+                    property.map_or_else(String::new, |schema| self.expected(schema));
+                if let Some(about) = property.and_then(description) {
+                    expected = format!("{expected} ({about})");
+                }
+                let key = join(path, required);
+                self.add(node.at, key, Fault::MissingKey, String::new(), expected);
+                // The file as a whole has no line of its own.
+                if path.is_empty()
+                    && let Some(problem) = self.problems.last_mut()
+                {
+                    (problem.line, problem.column) = (None, None);
+                }
             }
         }
         let most = schema.get("maxProperties").and_then(Schema::as_u64);
@@ -333,6 +336,15 @@ fn words_of(schema: &Schema) -> Option<Vec<&str>> {
     }
     let mut words = Vec::new();
     (collect(schema, &mut words) && !words.is_empty()).then_some(words)
+}
+
+/// The first sentence of what a key is for, to stand inside another sentence.
+fn description(schema: &Schema) -> Option<String> {
+    let text = schema.get("description")?.as_str()?;
+    let sentence = text.split(['.', ':']).next()?;
+    let mut letters = sentence.chars();
+    let first = letters.next()?;
+    Some(first.to_lowercase().chain(letters).collect())
 }
 
 /// Whether the schema stands for a secret, be it an optional one.

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::choice::{
+    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat,
+    Unmapped,
+};
 use super::raw_tenant::{RawTenant, RawText};
 use super::unit::Weekday;
 use super::word::{
-    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size, SnapshotWord, Span,
-    ToWord, WindowWord, Written, Zone,
-};
-use super::{
-    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat, Unmapped,
+    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size,
+    SnapshotWord, Span, ToWord, WindowWord, Written, Zone,
 };
 
 /// A job file.
@@ -39,7 +40,7 @@ pub(super) struct RawJob {
     pub(super) retention: Option<RawRetention>,
     /// The hours in which the job may work. Outside it stops and goes on the next time.
     pub(super) window: Option<RawWindow>,
-    /// The time zone of window, retention and plain dates. Default: that of the machine.
+    /// The time zone of window, retention and plain dates. Default: that of the machine, for plain dates UTC.
     pub(super) time_zone: Option<Written<Zone>>,
     /// How often the job should run. A run that comes much later says that runs were missed.
     pub(super) every: Option<Written<Span>>,

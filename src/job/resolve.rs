@@ -2,81 +2,27 @@
 
 use std::time::Duration;
 
+use super::check::REFERENCE;
+use super::choice::KindWord;
+use super::findings::Findings;
 use super::problem::{Fault, Problem};
 use super::raw::{
-    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify, RawRetention,
-    RawTenantRef, RawWindow,
+    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify,
+    RawRetention, RawTenantRef, RawWindow,
 };
-use super::tenant::{self, Text, check_address, inner, text};
+use super::resolve_tenant::{self, inner, text};
+use super::tenant::{Text, check_address};
 use super::tree::Node;
 use super::unit::{Share, Weekday, Window, WindowEnd};
+use super::word::{GlobWord, ScopeWord, Written};
 use super::{
-    Alarms, Delivery, Job, JobKind, KindWord, Limits, MigrateOptions, Notify, RestoreOptions, Retention,
-    SnapshotChoice, SpotCheck, TenantRef, To, VerifyOptions, instant,
+    Alarms, Delivery, Job, JobKind, Limits, MigrateOptions, Notify, RestoreOptions, Retention,
+    SnapshotChoice, SpotCheck, TenantRef, To, VerifyOptions,
 };
 use crate::entry::{OnConflict, Scope};
 use crate::filter::{Filter, FilterError, FilterSpec};
 use jiff::tz::TimeZone;
 use std::num::NonZeroU64;
-
-/// The problems found so far, and the tree that tells where each key stands.
-pub(super) struct Findings<'a> {
-    tree: &'a Node,
-    file: &'a str,
-    problems: Vec<Problem>,
-}
-
-impl<'a> Findings<'a> {
-    pub(super) fn new(tree: &'a Node, file: &'a str) -> Findings<'a> {
-        Findings {
-            tree,
-            file,
-            problems: Vec::new(),
-        }
-    }
-
-    pub(super) fn add(&mut self, key: &str, fault: Fault, found: &str, expected: &str) {
-        let at = self.tree.position(key);
-        self.problems.push(Problem {
-            file: self.file.to_owned(),
-            line: at.map(|at| at.line),
-            column: at.map(|at| at.column),
-            key: key.to_owned(),
-            fault,
-            found: found.to_owned(),
-            expected: expected.to_owned(),
-        });
-    }
-
-    /// Notes a missing key unless it is there.
-    pub(super) fn require(&mut self, is_there: bool, key: &str, expected: &str) {
-        let is_noted = self.problems.iter().any(|problem| problem.key == key);
-        if !is_there && !is_noted {
-            self.add(key, Fault::MissingKey, "", expected);
-        }
-    }
-
-    /// Whether the file has that key.
-    pub(super) fn has(&self, key: &str) -> bool {
-        let mut here = self.tree;
-        for part in key.split('.') {
-            match here.member(part) {
-                Some(member) => here = &member.node,
-                None => return false,
-            }
-        }
-        !matches!(here.value, super::tree::Value::Null)
-    }
-
-    pub(super) fn end<T>(mut self, value: T) -> Result<T, Vec<Problem>> {
-        if self.problems.is_empty() {
-            return Ok(value);
-        }
-        self.problems
-            .sort_by_key(|problem| (problem.line.is_none(), problem.line, problem.column));
-        Err(self.problems)
-    }
-}
 
 const BACKUP: KindWord = KindWord::Backup;
 const RESTORE: KindWord = KindWord::Restore;
@@ -278,7 +224,10 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
         }
         JobKind::Restore(options) => {
             if let Some(scope) = &options.target_drive {
-                let is_one = !matches!(scope, Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_));
+                let is_one = !matches!(
+                    scope,
+                    Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_)
+                );
                 if !is_one {
                     let found = format!("\"{scope}\"");
                     findings.add(
@@ -307,12 +256,14 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
 fn tenant_ref(raw: RawTenantRef, place: &str, findings: &mut Findings<'_>) -> TenantRef {
     match raw {
         RawTenantRef::Path(name) => TenantRef::Path(name.0),
-        RawTenantRef::Inline(raw) => TenantRef::Inline(Box::new(tenant::resolve_at(*raw, place, findings))),
+        RawTenantRef::Inline(raw) => {
+            TenantRef::Inline(Box::new(resolve_tenant::resolve_at(*raw, place, findings)))
+        }
     }
 }
 
 fn scopes(
-    raw: Option<Vec<super::word::Written<super::word::ScopeWord>>>,
+    raw: Option<Vec<Written<ScopeWord>>>,
     key: &str,
     findings: &mut Findings<'_>,
 ) -> Vec<Scope> {
@@ -339,8 +290,12 @@ fn on_conflict(raw: Option<Conflict>) -> OnConflict {
 }
 
 fn filter(raw: RawFilter, zone: Option<&TimeZone>, findings: &mut Findings<'_>) -> FilterSpec {
-    let globs = |list: Option<Vec<super::word::Written<super::word::GlobWord>>>| -> Vec<String> {
-        list.unwrap_or_default().into_iter().map(|glob| glob.0).collect()
+    let zone = zone.cloned().unwrap_or(TimeZone::UTC);
+    let globs = |list: Option<Vec<Written<GlobWord>>>| -> Vec<String> {
+        list.unwrap_or_default()
+            .into_iter()
+            .map(|glob| glob.0)
+            .collect()
     };
     let class = |class: &FileClass| -> String {
         match class {
@@ -359,8 +314,8 @@ fn filter(raw: RawFilter, zone: Option<&TimeZone>, findings: &mut Findings<'_>) 
         exclude: globs(raw.exclude),
         max_size: inner(raw.max_size),
         min_size: inner(raw.min_size),
-        modified_after: inner(raw.modified_after).and_then(|moment| instant(moment, zone)),
-        modified_before: inner(raw.modified_before).and_then(|moment| instant(moment, zone)),
+        modified_after: inner(raw.modified_after).and_then(|moment| moment.instant(&zone)),
+        modified_before: inner(raw.modified_before).and_then(|moment| moment.instant(&zone)),
         kinds: raw.kinds.unwrap_or_default().iter().map(class).collect(),
     };
     match Filter::new(&spec) {
@@ -523,7 +478,7 @@ fn notify(raw: RawNotify, findings: &mut Findings<'_>) -> Notify {
         }
         list
     };
-    Notify {
+    let notify = Notify {
         start: addresses(raw.start, "notify.start"),
         success: addresses(raw.success, "notify.success"),
         partial: addresses(raw.partial, "notify.partial"),
@@ -538,8 +493,35 @@ fn notify(raw: RawNotify, findings: &mut Findings<'_>) -> Notify {
         body: raw.body.unwrap_or_default(),
         repeat: raw.repeat.unwrap_or_default(),
         attempts: raw.attempts.unwrap_or(4),
-        timeout: positive(inner(raw.timeout), "notify.timeout", findings).unwrap_or(Duration::from_secs(10)),
+        timeout: positive(inner(raw.timeout), "notify.timeout", findings)
+            .unwrap_or(Duration::from_secs(10)),
+    };
+    for (name, value) in &notify.headers {
+        if is_secret_header(name) && matches!(value, Text::Plain(_)) {
+            findings.add(
+                &format!("notify.headers.{name}"),
+                Fault::WrongValue,
+                "a secret written in clear",
+                REFERENCE,
+            );
+        }
     }
+    notify
+}
+
+/// Whether a header of that name carries a secret.
+fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "authorization",
+        "cookie",
+        "token",
+        "key",
+        "secret",
+        "password",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end))
 }
 
 fn exit_code(raw: Option<u8>, findings: &mut Findings<'_>) -> u8 {
@@ -557,7 +539,12 @@ fn exit_code(raw: Option<u8>, findings: &mut Findings<'_>) -> u8 {
 
 fn positive(written: Option<Duration>, key: &str, findings: &mut Findings<'_>) -> Option<Duration> {
     if written == Some(Duration::ZERO) {
-        findings.add(key, Fault::WrongValue, "no time at all", "more than nothing");
+        findings.add(
+            key,
+            Fault::WrongValue,
+            "no time at all",
+            "more than nothing",
+        );
     }
     written
 }

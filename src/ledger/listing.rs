@@ -352,6 +352,20 @@ impl Ledger {
         .await
     }
 
+    /// Whether a folder is still open or a file still waits for its bytes.
+    pub async fn is_unfinished(&self) -> Result<bool> {
+        self.change(|transaction| {
+            transaction.query_row(
+                "SELECT EXISTS (SELECT 1 FROM item WHERE state = 0)
+                     OR EXISTS (SELECT 1 FROM folder WHERE state = 0)
+                     OR NOT EXISTS (SELECT 1 FROM root)",
+                [],
+                |row| row.get(0),
+            )
+        })
+        .await
+    }
+
     /// Whether any file still waits for its bytes.
     pub async fn has_pending(&self) -> Result<bool> {
         self.change(|transaction| {

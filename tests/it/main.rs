@@ -1,4 +1,5 @@
 //! One test binary, one file a theme.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod jobs;
 mod layering;
