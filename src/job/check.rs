@@ -132,8 +132,7 @@ impl<'a> Check<'a> {
         {
             if node.member(required).is_none() {
                 let property = known.and_then(|known| known.get(required));
-                let mut expected =
-                    property.map_or_else(String::new, |schema| self.expected(schema));
+                let mut expected = property.map_or_else(String::new, |schema| self.expected(schema));
                 if let Some(about) = property.and_then(description) {
                     expected = format!("{expected} ({about})");
                 }

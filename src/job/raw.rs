@@ -6,14 +6,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::choice::{
-    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat,
-    Unmapped,
+    Deletions, Depth, Infected, Keep, KindWord, Language, NotifyBody, Pass, Permissions, Repeat, Unmapped,
 };
 use super::raw_tenant::{RawTenant, RawText};
 use super::unit::Weekday;
 use super::word::{
-    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size,
-    SnapshotWord, Span, ToWord, WindowWord, Written, Zone,
+    Clock, Filled, GlobWord, MomentWord, Rate, RequestsWord, ScopeWord, ShareWord, Size, SnapshotWord, Span,
+    ToWord, WindowWord, Written, Zone,
 };
 
 /// A job file.

@@ -7,8 +7,8 @@ use super::choice::KindWord;
 use super::findings::Findings;
 use super::problem::{Fault, Problem};
 use super::raw::{
-    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify,
-    RawRetention, RawTenantRef, RawWindow,
+    Conflict, FileClass, RawAddresses, RawAlarms, RawFilter, RawJob, RawLimits, RawNotify, RawRetention,
+    RawTenantRef, RawWindow,
 };
 use super::resolve_tenant::{self, inner, text};
 use super::tenant::{Text, check_address};
@@ -224,10 +224,7 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
         }
         JobKind::Restore(options) => {
             if let Some(scope) = &options.target_drive {
-                let is_one = !matches!(
-                    scope,
-                    Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_)
-                );
+                let is_one = !matches!(scope, Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_));
                 if !is_one {
                     let found = format!("\"{scope}\"");
                     findings.add(
@@ -262,11 +259,7 @@ fn tenant_ref(raw: RawTenantRef, place: &str, findings: &mut Findings<'_>) -> Te
     }
 }
 
-fn scopes(
-    raw: Option<Vec<Written<ScopeWord>>>,
-    key: &str,
-    findings: &mut Findings<'_>,
-) -> Vec<Scope> {
+fn scopes(raw: Option<Vec<Written<ScopeWord>>>, key: &str, findings: &mut Findings<'_>) -> Vec<Scope> {
     let mut scopes: Vec<Scope> = Vec::new();
     for (index, written) in raw.unwrap_or_default().into_iter().enumerate() {
         if scopes.contains(&written.0) {
@@ -292,10 +285,7 @@ fn on_conflict(raw: Option<Conflict>) -> OnConflict {
 fn filter(raw: RawFilter, zone: Option<&TimeZone>, findings: &mut Findings<'_>) -> FilterSpec {
     let zone = zone.cloned().unwrap_or(TimeZone::UTC);
     let globs = |list: Option<Vec<Written<GlobWord>>>| -> Vec<String> {
-        list.unwrap_or_default()
-            .into_iter()
-            .map(|glob| glob.0)
-            .collect()
+        list.unwrap_or_default().into_iter().map(|glob| glob.0).collect()
     };
     let class = |class: &FileClass| -> String {
         match class {
@@ -493,8 +483,7 @@ fn notify(raw: RawNotify, findings: &mut Findings<'_>) -> Notify {
         body: raw.body.unwrap_or_default(),
         repeat: raw.repeat.unwrap_or_default(),
         attempts: raw.attempts.unwrap_or(4),
-        timeout: positive(inner(raw.timeout), "notify.timeout", findings)
-            .unwrap_or(Duration::from_secs(10)),
+        timeout: positive(inner(raw.timeout), "notify.timeout", findings).unwrap_or(Duration::from_secs(10)),
     };
     for (name, value) in &notify.headers {
         if is_secret_header(name) && matches!(value, Text::Plain(_)) {
@@ -512,16 +501,9 @@ fn notify(raw: RawNotify, findings: &mut Findings<'_>) -> Notify {
 /// Whether a header of that name carries a secret.
 fn is_secret_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    [
-        "authorization",
-        "cookie",
-        "token",
-        "key",
-        "secret",
-        "password",
-    ]
-    .iter()
-    .any(|end| name.ends_with(end))
+    ["authorization", "cookie", "token", "key", "secret", "password"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 fn exit_code(raw: Option<u8>, findings: &mut Findings<'_>) -> u8 {
@@ -539,12 +521,7 @@ fn exit_code(raw: Option<u8>, findings: &mut Findings<'_>) -> u8 {
 
 fn positive(written: Option<Duration>, key: &str, findings: &mut Findings<'_>) -> Option<Duration> {
     if written == Some(Duration::ZERO) {
-        findings.add(
-            key,
-            Fault::WrongValue,
-            "no time at all",
-            "more than nothing",
-        );
+        findings.add(key, Fault::WrongValue, "no time at all", "more than nothing");
     }
     written
 }

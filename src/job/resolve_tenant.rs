@@ -33,11 +33,7 @@ pub(super) fn resolve_at(raw: RawTenant, place: &str, findings: &mut Findings<'_
     match raw.api {
         Api::V2 => check_v2(&auth, &at, findings),
         Api::Classic => {
-            findings.require(
-                raw.api_id.is_some(),
-                &at("api-id"),
-                "the API ID of the tenant",
-            );
+            findings.require(raw.api_id.is_some(), &at("api-id"), "the API ID of the tenant");
             check_classic(&auth, &at, findings);
         }
         Api::Simulator => {}
@@ -66,8 +62,7 @@ pub(super) fn resolve_at(raw: RawTenant, place: &str, findings: &mut Findings<'_
             .into_iter()
             .map(|name| name.0)
             .collect(),
-        simulator: (raw.api == Api::Simulator)
-            .then(|| resolve_simulator(raw.simulator.unwrap_or_default())),
+        simulator: (raw.api == Api::Simulator).then(|| resolve_simulator(raw.simulator.unwrap_or_default())),
     }
 }
 
@@ -78,11 +73,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
         ("api-id", &[classic], "it only with api = \"classic\""),
         ("templates", &[classic], "it only with api = \"classic\""),
         ("domain-id", &[v2], "it only with api = \"v2\""),
-        (
-            "domain",
-            &[v2, classic],
-            "no such key: the simulator needs none",
-        ),
+        ("domain", &[v2, classic], "no such key: the simulator needs none"),
         (
             "auth",
             &[v2, classic],
@@ -103,11 +94,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
             &[v2, classic],
             "no such key: the simulator is inside the program",
         ),
-        (
-            "simulator",
-            &[simulator],
-            "it only with api = \"simulator\"",
-        ),
+        ("simulator", &[simulator], "it only with api = \"simulator\""),
         ("auth.client-id", &[v2], "consumer-key instead"),
         ("auth.client-secret", &[v2], "consumer-key instead"),
         (
@@ -124,11 +111,7 @@ fn check_keys(api: Api, at: &dyn Fn(&str) -> String, findings: &mut Findings<'_>
             "client-id and client-secret instead",
         ),
         ("auth.server-id", &[classic], "service-account instead"),
-        (
-            "endpoints.file",
-            &[classic],
-            "it only with api = \"classic\"",
-        ),
+        ("endpoints.file", &[classic], "it only with api = \"classic\""),
     ];
     let name = match api {
         Api::V2 => "with api = \"v2\"",
@@ -237,10 +220,7 @@ fn resolve_endpoints(
     };
     let own_auth = raw.auth.is_some();
     let (api_usual, auth_usual) = if is_classic {
-        (
-            "https://apis.worksmobile.com",
-            "https://authapi.worksmobile.com",
-        )
+        ("https://apis.worksmobile.com", "https://authapi.worksmobile.com")
     } else {
         (
             "https://www.worksapis.com/v1.0",
@@ -257,11 +237,7 @@ fn resolve_endpoints(
         api: address,
         auth,
         login,
-        file: endpoint(
-            raw.file,
-            "endpoints.file",
-            "https://file.drive.worksmobile.com",
-        ),
+        file: endpoint(raw.file, "endpoints.file", "https://file.drive.worksmobile.com"),
         storage: raw.storage.map_or_else(
             || vec!["*.worksmobile.com".to_owned(), "*.worksapis.com".to_owned()],
             |hosts| hosts.into_iter().map(|host| host.0).collect(),
@@ -334,12 +310,8 @@ fn secret(raw: RawSecret) -> Reference {
 
 fn reference(raw: RawReference) -> Reference {
     match raw {
-        RawReference {
-            env: Some(name), ..
-        } => Reference::Env(name.0),
-        RawReference {
-            file: Some(name), ..
-        } => Reference::File(name.0),
+        RawReference { env: Some(name), .. } => Reference::Env(name.0),
+        RawReference { file: Some(name), .. } => Reference::File(name.0),
         RawReference { command, .. } => Reference::Command(command.unwrap_or_default()),
     }
 }

@@ -205,9 +205,7 @@ impl Tenant {
         match (self.api, &self.simulator) {
             (Api::V2, _) => Face::V2,
             (Api::Classic, _) => Face::Classic,
-            (Api::Simulator, simulated) => simulated
-                .as_ref()
-                .map_or(Face::V2, |simulated| simulated.face),
+            (Api::Simulator, simulated) => simulated.as_ref().map_or(Face::V2, |simulated| simulated.face),
         }
     }
 }
@@ -227,10 +225,7 @@ pub fn check_endpoint(address: &str, allow_plain_http: bool) -> Result<(), &'sta
 
 /// As [`check_endpoint`], but with a query allowed.
 pub(super) fn check_address(address: &str, allow_plain_http: bool) -> Result<(), &'static str> {
-    let (is_plain, rest) = match (
-        address.strip_prefix("https://"),
-        address.strip_prefix("http://"),
-    ) {
+    let (is_plain, rest) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
         (None, None) => return Err("a text that does not begin with https://"),
@@ -252,8 +247,8 @@ pub(super) fn check_address(address: &str, allow_plain_http: bool) -> Result<(),
     if host.is_empty() {
         return Err("an address without a host");
     }
-    let is_own = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_own =
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if is_plain && !is_own && !allow_plain_http {
         return Err("plain http:// to another machine");
     }
@@ -294,22 +289,10 @@ mod tests {
                 true,
                 Some("a text that does not begin with https://"),
             ),
-            (
-                "https://example.com/a b",
-                true,
-                Some("an address with a blank"),
-            ),
-            (
-                "https://example.com?x",
-                true,
-                Some("an address with '?' or '#'"),
-            ),
+            ("https://example.com/a b", true, Some("an address with a blank")),
+            ("https://example.com?x", true, Some("an address with '?' or '#'")),
         ] {
-            assert_eq!(
-                check_endpoint(address, plain_allowed).err(),
-                found,
-                "{address}"
-            );
+            assert_eq!(check_endpoint(address, plain_allowed).err(), found, "{address}");
         }
     }
 }

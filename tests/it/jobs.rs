@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use drivejob::job::{
-    Format, Job, JobKind, TenantRef, changed_keys, check_credentials, parse_job, parse_tenant,
-    resolve_path, schema,
+    Format, Job, JobKind, TenantRef, changed_keys, check_credentials, parse_job, parse_tenant, resolve_path,
+    schema,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -21,10 +21,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|ext| ext == "toml" || ext == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|ext| ext == "toml" || ext == "json"))
         .collect();
     files.sort();
     files
@@ -426,8 +423,7 @@ fn a_fingerprint_changes_with_what_is_done_and_with_nothing_else() {
         assert_eq!(changed_keys(&plain, &print(other)), [key], "{other}");
     }
     let tenant = |api: &str| {
-        let text =
-            format!("api = \"v2\"\nauth.token = {{ env = \"T\" }}\nendpoints.api = \"{api}\"");
+        let text = format!("api = \"v2\"\nauth.token = {{ env = \"T\" }}\nendpoints.api = \"{api}\"");
         parse_tenant(&text, Format::Toml, "t.toml").unwrap()
     };
     let with = |api: &str| job(&format!("{BASE}{DRIVES}")).fingerprint(Some(&tenant(api)));
@@ -503,10 +499,7 @@ fn the_schema_explains_every_key() {
             assert_eq!(value["additionalProperties"], false, "{path}");
         }
         let children: Vec<(String, &Value)> = match value {
-            Value::Object(map) => map
-                .iter()
-                .map(|(key, value)| (key.clone(), value))
-                .collect(),
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), value)).collect(),
             Value::Array(list) => list.iter().map(|value| (String::new(), value)).collect(),
             _ => Vec::new(),
         };
@@ -515,10 +508,7 @@ fn the_schema_explains_every_key() {
         }
     }
     let schema = schema();
-    assert_eq!(
-        schema["$schema"],
-        "https://json-schema.org/draft/2020-12/schema"
-    );
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let mut count = 0;
     walk(&schema, "", &schema, &mut count);
     assert!(count > 100, "{count} keys");

@@ -1,0 +1,263 @@
+//! Opens the archive, and begins a run in it or carries the unfinished one on.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Error, Session};
+use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot};
+use crate::blocking::blocking;
+use crate::entry::{Kind, Scope};
+use crate::job::{self, JobKind};
+use crate::ledger::Ledger;
+use crate::manifest::{Earlier, Outcome};
+use crate::monitor::Monitor;
+
+/// Rows that wait between a reader and a writer of the ledger.
+const WAITING_ROWS: usize = 4096;
+
+/// A run that has begun or goes on.
+pub(super) struct Begun {
+    pub(super) run: Run,
+    pub(super) ledger: Ledger,
+    pub(super) resumed: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Opens the job's archive, making it where there is none.
+pub(super) async fn open_archive(session: &Session, identity: &str) -> Result<Archive, Error> {
+    let path = job::resolve_path(&session.loaded.base, &session.loaded.job.archive);
+    let identity = identity.to_owned();
+    let opened = blocking(move || -> Result<Archive, archive::Error> {
+        let archive = Archive::open_or_create(&path, &identity)?;
+        // An archive or a tenant without an identity fits any other.
+        if !archive.tenant().is_empty() && !identity.is_empty() {
+            archive.check_tenant(&identity)?;
+        }
+        Ok(archive)
+    });
+    Ok(opened.await?)
+}
+
+/// Takes the archive's lock, which goes when the process does.
+pub(super) async fn lock(session: &Session, archive: &Archive, since: Timestamp) -> Result<Lock, Error> {
+    let holder = Holder {
+        pid: session.host.pid,
+        host: session.host.name.clone(),
+        since,
+        job: session.loaded.name.clone(),
+    };
+    let archive = archive.clone();
+    Ok(blocking(move || archive.lock(&holder)).await?)
+}
+
+/// Carries the unfinished run of this very job on, or begins a new one.
+pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun, Error> {
+    let kind = session.loaded.job.kind.word();
+    let fingerprint = digest(&session.loaded.fingerprint);
+    let unfinished = {
+        let archive = archive.clone();
+        blocking(move || archive.unfinished()).await
+    };
+    let mut warnings = Vec::new();
+    match unfinished {
+        Ok(Some(unfinished))
+            if unfinished.head.fingerprint == fingerprint && unfinished.head.kind == kind =>
+        {
+            if let Some(begun) = resume(session, archive).await? {
+                return Ok(begun);
+            }
+            warnings.push(format!(
+                "the unfinished run {} could not be carried on, since its state is damaged; this run began anew",
+                unfinished.id
+            ));
+        }
+        Ok(Some(unfinished)) => warnings.push(format!(
+            "the unfinished run {} of job '{}' was dropped, since the job has changed; this run began anew",
+            unfinished.id, unfinished.head.job
+        )),
+        Ok(None) => {}
+        Err(error) => warnings.push(format!("an unfinished run was dropped: {error}")),
+    }
+    let head = head(session, archive, fingerprint).await?;
+    let (run, ledger) = {
+        let archive = archive.clone();
+        blocking(move || -> Result<_, Error> {
+            archive.discard()?;
+            let run = archive.begin(&head, Durability::default())?;
+            let ledger = Ledger::open(&run.ledger_path())?;
+            Ok((run, ledger))
+        })
+        .await?
+    };
+    load_basis(session, archive, &ledger).await?;
+    Ok(Begun {
+        run,
+        ledger,
+        resumed: false,
+        warnings,
+    })
+}
+
+/// Carries the unfinished run on; `None` when its state cannot be read.
+async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, Error> {
+    let run = {
+        let archive = archive.clone();
+        blocking(move || archive.resume(Durability::default())).await?
+    };
+    let path = run.ledger_path();
+    let Ok(ledger) = blocking(move || Ledger::open(&path)).await else {
+        return Ok(None);
+    };
+    let patience = SignedDuration::try_from(session.loaded.job.relist_after).unwrap_or(SignedDuration::MAX);
+    let oldest = session
+        .host
+        .clock
+        .now()
+        .checked_sub(patience)
+        .unwrap_or(Timestamp::MIN);
+    if ledger.resume(oldest).await.is_err() {
+        return Ok(None);
+    }
+    if !ledger.has_basis().await? {
+        load_basis(session, archive, &ledger).await?;
+    }
+    sweep(&run, &ledger).await?;
+    Ok(Some(Begun {
+        run,
+        ledger,
+        resumed: true,
+        warnings: Vec::new(),
+    }))
+}
+
+/// Removes files that were put in place right before a stop and that the ledger does not know of.
+async fn sweep(run: &Run, ledger: &Ledger) -> Result<(), Error> {
+    let (sender, receiver) = sync_channel(WAITING_ROWS);
+    let run = run.clone();
+    let sweeping = blocking(move || {
+        // Hashes take an eighth of the room; a file that is kept by mistake is seen by `verify`.
+        let owned: HashSet<u64> = receiver.iter().collect();
+        run.sweep(|place| owned.contains(&short_hash(place)))
+    });
+    let listing = ledger.stored_places(move |place| {
+        let _ = sender.send(short_hash(place));
+    });
+    let (removed, listed) = tokio::join!(sweeping, listing);
+    listed?;
+    let removed = removed?;
+    if removed > 0 {
+        tracing::info!(
+            removed,
+            "files of the stopped run that it did not account for are removed"
+        );
+    }
+    Ok(())
+}
+
+fn short_hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The fingerprint's text is long; its stable digest is enough to see a change.
+fn digest(text: &str) -> String {
+    format!("{:016x}", archive::fold(text))
+}
+
+async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Result<Head, Error> {
+    let archive = archive.clone();
+    let (previous, basis) = blocking(move || -> Result<_, archive::Error> {
+        let snapshots = archive.snapshots()?;
+        let previous = snapshots.last().and_then(|snapshot| {
+            Some(Previous {
+                snapshot: snapshot.id.to_string(),
+                manifest_sha256: snapshot.tail.as_ref()?.manifest_sha256.clone(),
+            })
+        });
+        let basis = archive.newest_complete(|head| head.kind == "backup")?;
+        Ok((previous, basis.map(|snapshot| snapshot.id.to_string())))
+    })
+    .await?;
+    let job = &session.loaded.job;
+    Ok(Head {
+        kind: job.kind.word().to_owned(),
+        job: session.loaded.name.clone(),
+        fingerprint,
+        drives: job.drives.iter().map(Scope::to_string).collect(),
+        tool: format!("drivejob {}", env!("CARGO_PKG_VERSION")),
+        started: session.host.clock.now(),
+        previous,
+        basis: basis.filter(|_| matches!(job.kind, JobKind::Backup)),
+        ..Head::default()
+    })
+}
+
+/// Takes in the newest complete backup, and after it the partial ones that came later, whose bytes count once they are
+/// proven.
+async fn load_basis(session: &Session, archive: &Archive, ledger: &Ledger) -> Result<(), Error> {
+    if !matches!(session.loaded.job.kind, JobKind::Backup) {
+        return Ok(());
+    }
+    let mut snapshots = {
+        let archive = archive.clone();
+        blocking(move || archive.snapshots()).await?
+    };
+    snapshots.retain(|snapshot| snapshot.head.kind == "backup" && snapshot.tail.is_some());
+    let newest_complete = snapshots.iter().rposition(Snapshot::is_complete);
+    let wanted = snapshots.split_off(newest_complete.unwrap_or(0));
+    let (sender, receiver) = sync_channel(WAITING_ROWS);
+    let monitor = Arc::clone(&session.monitor);
+    let reading = blocking(move || {
+        for snapshot in wanted {
+            if let Err(error) = read_basis(&snapshot, &sender) {
+                let message = format!("it cannot serve as a basis: {error}");
+                monitor.problem(snapshot.id.as_str(), &message);
+            }
+        }
+    });
+    let (loaded, ()) = tokio::join!(ledger.load_basis(receiver), reading);
+    let files = loaded?;
+    if files > 0 {
+        tracing::info!(files, "files of earlier snapshots are known");
+    }
+    Ok(())
+}
+
+/// Sends on what a snapshot holds. A manifest that is not what its tail says proves nothing: its files are fetched again.
+fn read_basis(
+    snapshot: &Snapshot,
+    sender: &SyncSender<(String, String, Earlier)>,
+) -> Result<(), archive::Error> {
+    snapshot.verify_manifest_hash()?;
+    let proven = snapshot.is_complete();
+    for row in snapshot.manifest()?.flatten() {
+        let is_held = matches!(row.outcome, Outcome::Stored | Outcome::Reused);
+        let (Some(sha256), Some(stored_at), Some(size)) = (row.sha256, row.stored_at, row.entry.size) else {
+            continue;
+        };
+        if !is_held || row.entry.kind != Kind::File {
+            continue;
+        }
+        let earlier = Earlier {
+            size,
+            modified: row.entry.modified,
+            sha256,
+            stored_at,
+            proven,
+        };
+        let (drive, id) = (
+            row.entry.drive.as_str().to_owned(),
+            row.entry.id.as_str().to_owned(),
+        );
+        if sender.send((drive, id, earlier)).is_err() {
+            // The ledger failed and says so itself.
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! A run that makes a snapshot: a backup, or an audit's manifest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::begin::{Begun, begin, lock, open_archive};
+use super::roots::find_roots;
+use super::{Error, Session, connect, publish};
+use crate::archive::plain_or_derived;
+use crate::backup::{self, backup};
+use crate::blocking::blocking;
+use crate::drive::Drive;
+use crate::entry::{Entry, Kind};
+use crate::filter::{Filter, Prune};
+use crate::job::{Infected, JobKind};
+use crate::ledger::{ListedAs, Placement};
+use crate::manifest::Outcome;
+use crate::monitor::{Monitor, Phase};
+use crate::path::DrivePath;
+use crate::plan::Policy;
+use crate::report::{Report, Status};
+use crate::stop::StopReason;
+use crate::throttle::Throttle;
+use crate::walk::{self, Progress, walk};
+
+/// How often the content of one file is asked for whose bytes do not fit its listing. Two more tries tell a passing fault
+/// from a lasting one.
+const CONTENT_ATTEMPTS: u32 = 3;
+
+/// How long transfers may go on after a stop was asked for: below the ten seconds that service managers give at the least
+/// (docker stop; systemd gives 90).
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Makes, or carries on, the snapshot that the session's job asks for.
+pub(super) async fn run(session: &Session) -> Result<Report, Error> {
+    let started = session.host.clock.now();
+    session.monitor.phase(Phase::Preparing);
+    let tenant = session.loaded.tenant.as_ref().ok_or(Error::NoTenant)?;
+    let limits = &session.loaded.job.limits;
+    let drive = connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
+    let identity = connect::identity(tenant, &session.host).await?;
+    let archive = open_archive(session, &identity).await?;
+    let _lock = lock(session, &archive, started).await?;
+    let begun = begin(session, &archive).await?;
+
+    match work(session, &drive, &begun).await {
+        Err(error) if session.stop.is_draining() => {
+            tracing::debug!(%error, "the run was stopped while this went wrong");
+        }
+        outcome => outcome?,
+    }
+    let Begun {
+        run,
+        ledger,
+        resumed,
+        warnings,
+    } = begun;
+    let mut report = Report {
+        kind: session.loaded.job.kind.word(),
+        job: session.loaded.name.clone(),
+        archive: archive.path().display().to_string(),
+        snapshot: None,
+        status: Status::Interrupted,
+        started,
+        finished: started,
+        resumed,
+        totals: Default::default(),
+        calls: Default::default(),
+        waited: Duration::ZERO,
+        retries: 0,
+        roots: Vec::new(),
+        failures: Vec::new(),
+        warnings,
+        details: Map::new(),
+    };
+    if let Some(reason) = session.stop.reason()
+        && ledger.is_unfinished().await?
+    {
+        if reason == StopReason::WindowEnded {
+            report.status = Status::WindowEnded;
+        }
+        report.roots = ledger.root_facts().await?;
+        session.add_figures(&mut report);
+        return Ok(report);
+    }
+    session.monitor.phase(Phase::Finishing);
+    publish::publish(session, &run, &ledger, &mut report).await?;
+    // The state can go only when nothing holds it open.
+    drop((ledger, run));
+    blocking(move || archive.discard()).await?;
+    Ok(report)
+}
+
+/// Finds the roots, then walks and transfers until nothing is left or a stop comes.
+async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
+    let roots = tokio::select! {
+        roots = find_roots(session, drive) => roots?,
+        () = session.stop.draining() => return Ok(()),
+    };
+    begun.ledger.add_roots(roots).await?;
+    session.monitor.phase(Phase::Working);
+    let job = &session.loaded.job;
+    let is_audit = matches!(job.kind, JobKind::Audit);
+    let options = walk::Options {
+        listings: job.limits.listings,
+        classify: classify(session)?,
+        place: Arc::new(place),
+        folder_outcome: if is_audit {
+            Outcome::Listed
+        } else {
+            Outcome::Stored
+        },
+        clock: session.host.clock.clone(),
+    };
+    let (drive, ledger) = (Arc::clone(drive), begun.ledger.clone());
+    let monitor = Arc::clone(&session.monitor);
+    if is_audit {
+        let progress = Arc::new(Progress::default());
+        walk(drive, ledger, options, monitor, progress, session.stop.clone()).await?;
+        return Ok(());
+    }
+    let options = backup::Options {
+        walk: options,
+        transfers: job.limits.transfers,
+        attempts: CONTENT_ATTEMPTS,
+        policy: Policy {
+            rehash: f64::from(job.rehash.millionths()) / 1_000_000.0,
+            salt: crate::archive::fold(begun.run.id().as_str()),
+        },
+        throttle: Arc::new(Throttle::new(job.limits.bandwidth.map(Into::into))),
+        grace: GRACE,
+    };
+    backup(
+        drive,
+        ledger,
+        begun.run.clone(),
+        options,
+        monitor,
+        session.stop.clone(),
+    )
+    .await?;
+    Ok(())
+}
+
+fn classify(session: &Session) -> Result<walk::Classify, Error> {
+    let job = &session.loaded.job;
+    let filter = Filter::new(&job.filter)?;
+    let is_audit = matches!(job.kind, JobKind::Audit);
+    let skips_infected = job.infected == Infected::Skip;
+    Ok(Arc::new(move |entry: &Entry, path: &DrivePath| {
+        match entry.kind {
+            Kind::Folder => match filter.folder(&entry.drive, path) {
+                Prune::Walk => ListedAs::Walk,
+                Prune::Skip => ListedAs::Settled(Outcome::Skipped, "filtered"),
+            },
+            Kind::File => match filter.file(entry, path) {
+                Some(reason) => ListedAs::Settled(Outcome::Skipped, reason),
+                None if is_audit => ListedAs::Settled(Outcome::Listed, ""),
+                None if skips_infected && entry.is_infected() => {
+                    ListedAs::Settled(Outcome::Skipped, "infected")
+                }
+                None => ListedAs::Fetch,
+            },
+        }
+    }))
+}
+
+fn place(entry: &Entry) -> Placement {
+    let name = plain_or_derived(&entry.name, entry.id.as_str());
+    Placement {
+        plain: name.plain,
+        derived: name.derived,
+        fold: name.fold,
+    }
+}
