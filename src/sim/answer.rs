@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use super::connection::Breaker;
 use super::content::{CHUNK, Content};
 
-/// Time given to the bytes before a reset to leave the machine's buffers.
-const BEFORE_RESET: Duration = Duration::from_millis(40);
+/// Time given to the bytes before a break to leave the server's buffers.
+const BEFORE_BREAK: Duration = Duration::from_millis(40);
 
 /// Status, headers and body of an answer.
 #[derive(Debug)]
@@ -239,6 +239,8 @@ fn distorted(payload: Payload, sent: u64, delivery: &Delivery, breaker: Breaker)
             End::Reset
         } else if delivery.stall_after.is_some() {
             End::Stall
+        } else if delivery.wrong_by > 0 {
+            End::Close
         } else {
             End::Clean
         },
@@ -262,6 +264,8 @@ struct Distorted {
 
 enum End {
     Clean,
+    /// The connection is closed, although more was declared.
+    Close,
     Reset,
     Stall,
 }
@@ -271,8 +275,12 @@ impl Distorted {
         if self.left == 0 {
             return match self.at_the_end {
                 End::Clean => None,
+                End::Close => {
+                    tokio::time::sleep(BEFORE_BREAK).await;
+                    Some(Err(std::io::ErrorKind::UnexpectedEof.into()))
+                }
                 End::Reset => {
-                    tokio::time::sleep(BEFORE_RESET).await;
+                    tokio::time::sleep(BEFORE_BREAK).await;
                     self.breaker.reset();
                     Some(Err(std::io::ErrorKind::ConnectionReset.into()))
                 }

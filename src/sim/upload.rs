@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 
 use super::content::{Content, Sink};
 use super::service::{RequestCut, Service};
-use super::tree::{Entry, Node, flag};
+use super::tree::{Node, flag};
 use super::world::World;
 
 /// Characters of the longest name (API 2.0 docs, drive-file-root-create: `fileName` 1..200).

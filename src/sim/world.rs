@@ -611,3 +611,20 @@ impl World {
         Some(top)
     }
 }
+
+/// Settings of drives.
+impl World {
+    /// Sets how many bytes the drive at this position may hold.
+    pub fn set_total(&mut self, drive: usize, bytes: u64) {
+        if let Some(drive) = self.drives.get_mut(drive) {
+            drive.total = bytes;
+        }
+    }
+
+    /// Sets the storage location code of the drive at this position.
+    pub fn set_location(&mut self, drive: usize, location: i32) {
+        if let Some(drive) = self.drives.get_mut(drive) {
+            drive.location = location;
+        }
+    }
+}
