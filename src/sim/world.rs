@@ -1,0 +1,630 @@
+//! The tenant that is simulated: members, groups, drives, and the trees in them.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::content::{Content, mix};
+use super::people::{AccessibleRange, Drive, DriveKind, Group, Member, Share};
+use super::tree::{Entry, Node, Revision, Trashed, Tree, flag};
+
+/// Start of the numbers in ids; the first entries of the docs' examples have numbers of this size.
+const FIRST_NUMBER: u64 = 1_467_056_010_000;
+/// Storage location code of the API 2.0 docs' Korean examples.
+const LOCATION: i32 = 24_101;
+/// 2024-04-01T09:00:00+09:00, the time before which nothing was made.
+pub(super) const EPOCH_MS: i64 = 1_711_929_600_000;
+/// Bytes of a new My Drive: 1 TiB.
+const TOTAL: u64 = 1 << 40;
+
+/// One tenant. Everything in it follows from seeds and from the changes made, so two worlds made alike are alike.
+#[derive(Debug, Default)]
+pub struct World {
+    pub(super) tree: Tree,
+    pub(super) members: Vec<Member>,
+    pub(super) groups: Vec<Group>,
+    pub(super) drives: Vec<Drive>,
+    pub(super) shares: Vec<Share>,
+    drive_by_owner: HashMap<String, usize>,
+    member_by_name: HashMap<String, usize>,
+    next_id: u64,
+    /// Entries that an import left out because their names are not UTF-8 or because they are neither file nor folder.
+    pub(super) skipped: Vec<String>,
+}
+
+impl World {
+    /// A tenant without members and drives.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The members, in the order in which they are listed.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The groups and organisational units.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// All drives, My Drives first in the order of their members.
+    pub fn drives(&self) -> &[Drive] {
+        &self.drives
+    }
+
+    /// Number of entries that were ever made, roots of drives included.
+    pub fn entry_count(&self) -> usize {
+        self.tree.len()
+    }
+
+    /// What [`World::import`] left out.
+    pub fn skipped(&self) -> &[String] {
+        &self.skipped
+    }
+
+    /// The next number for things that need one, different at each call.
+    pub(super) fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Adds a member with an empty My Drive; the position of the member.
+    pub fn add_member(&mut self, last_name: &str, first_name: &str, email: &str) -> usize {
+        let position = self.members.len();
+        let noise = mix(position as u64 ^ 0x006d_656d_6265_7273);
+        let number = 14_503_002 + position as u64;
+        let user_id = format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+            noise >> 32,
+            (noise >> 16) & 0xffff,
+            noise & 0xfff,
+            (noise >> 20) & 0xfff,
+            mix(noise) >> 16
+        );
+        self.member_by_name.insert(user_id.clone(), position);
+        self.member_by_name.insert(email.to_lowercase(), position);
+        self.members.push(Member {
+            user_id,
+            email: email.to_owned(),
+            last_name: last_name.to_owned(),
+            first_name: first_name.to_owned(),
+            number,
+            is_administrator: position == 0,
+            is_suspended: false,
+            is_deleted: false,
+            is_pending: false,
+        });
+        self.add_drive(DriveKind::My(position), number.to_string(), "");
+        position
+    }
+
+    /// Adds a shared drive whose master is the first member; the position of the drive.
+    pub fn add_shared_drive(&mut self, name: &str, range: AccessibleRange) -> usize {
+        let number = 2_101_000_000_000_000 + self.drives.len() as u64;
+        let drive = self.add_drive(DriveKind::Shared, format!("@{number}"), name);
+        if let Some(drive) = self.drives.get_mut(drive) {
+            drive.range = range;
+            drive.masters = vec![0];
+        }
+        drive
+    }
+
+    /// Adds a group; its position and, when it has a folder, that of its drive.
+    pub fn add_group(
+        &mut self,
+        name: &str,
+        members: &[usize],
+        use_folder: bool,
+        is_orgunit: bool,
+    ) -> (usize, Option<usize>) {
+        let position = self.groups.len();
+        let noise = mix(position as u64 ^ 0x6772_6f75_7073);
+        self.groups.push(Group {
+            group_id: format!(
+                "{:08x}-{:04x}-4{:03x}-9{:03x}-{:012x}",
+                noise >> 32,
+                (noise >> 16) & 0xffff,
+                noise & 0xfff,
+                (noise >> 20) & 0xfff,
+                mix(noise) >> 16
+            ),
+            name: name.to_owned(),
+            members: members.iter().copied().collect(),
+            use_folder,
+            is_orgunit,
+        });
+        let drive = use_folder.then(|| {
+            self.add_drive(
+                DriveKind::Group(position),
+                format!("@{}", 2_001_590 + position),
+                name,
+            )
+        });
+        (position, drive)
+    }
+
+    fn add_drive(&mut self, kind: DriveKind, owner: String, name: &str) -> usize {
+        let position = self.drives.len();
+        let root = self.tree.push(Entry {
+            name: "/".into(),
+            size: 0,
+            seed: 0,
+            created: EPOCH_MS,
+            modified: EPOCH_MS,
+            accessed: EPOCH_MS,
+            parent: Node(0),
+            drive: u16::try_from(position).unwrap_or(u16::MAX),
+            flags: flag::FOLDER | flag::ROOT,
+            children: None,
+            extra: None,
+        });
+        self.drive_by_owner.insert(owner.clone(), position);
+        self.drives.push(Drive {
+            kind,
+            owner,
+            name: name.to_owned(),
+            description: String::new(),
+            created: EPOCH_MS,
+            location: LOCATION,
+            used: 0,
+            trash_bytes: 0,
+            total: TOTAL,
+            trash_empty_cycle: 0,
+            range: AccessibleRange::Tenant,
+            masters: Vec::new(),
+            permissions: Vec::new(),
+            deleted: false,
+            root,
+            trash: Vec::new(),
+        });
+        position
+    }
+
+    /// The member with this id or mail.
+    pub fn member(&self, name: &str) -> Option<usize> {
+        self.member_by_name
+            .get(name)
+            .or_else(|| self.member_by_name.get(&name.to_lowercase()))
+            .copied()
+    }
+
+    /// A drive by the scope word of job files: `me` (the first member's), `users/<id or mail>`, `sharedrives/<id>`, `groups/<id>`.
+    pub fn drive(&self, word: &str) -> Option<usize> {
+        if word == "me" {
+            return self.my_drive(0);
+        }
+        match word.split_once('/')? {
+            ("users", name) => self.my_drive(self.member(name)?),
+            ("sharedrives", id) => self.shared_drive(id),
+            ("groups", id) => self.group_drive(id),
+            _ => None,
+        }
+    }
+
+    /// The scope word of the drive at this position.
+    pub fn drive_word(&self, drive: usize) -> Option<String> {
+        let found = self.drives.get(drive)?;
+        Some(match found.kind {
+            DriveKind::My(member) => format!("users/{}", self.members.get(member)?.user_id),
+            DriveKind::Shared => format!("sharedrives/{}", found.owner),
+            DriveKind::Group(group) => format!("groups/{}", self.groups.get(group)?.group_id),
+        })
+    }
+
+    pub(super) fn my_drive(&self, member: usize) -> Option<usize> {
+        let number = self.members.get(member)?.number;
+        self.drive_by_owner.get(&number.to_string()).copied()
+    }
+
+    pub(super) fn shared_drive(&self, id: &str) -> Option<usize> {
+        self.drive_by_owner.get(id).copied().filter(|drive| {
+            self.drives
+                .get(*drive)
+                .is_some_and(|drive| drive.kind == DriveKind::Shared && !drive.deleted)
+        })
+    }
+
+    pub(super) fn group(&self, id: &str) -> Option<usize> {
+        self.groups.iter().position(|group| group.group_id == id)
+    }
+
+    pub(super) fn group_drive(&self, id: &str) -> Option<usize> {
+        let group = self.group(id)?;
+        self.drives
+            .iter()
+            .position(|drive| drive.kind == DriveKind::Group(group))
+    }
+
+    /// Tells whether a member may reach a drive (section "families" of the API 2.0 docs: a token acts with its member's rights).
+    pub(super) fn may_reach(&self, member: usize, drive: usize) -> bool {
+        let Some(drive) = self.drives.get(drive) else {
+            return false;
+        };
+        match drive.kind {
+            DriveKind::My(owner) => owner == member,
+            DriveKind::Group(group) => self
+                .groups
+                .get(group)
+                .is_some_and(|group| group.members.contains(&member)),
+            DriveKind::Shared => {
+                drive.range != AccessibleRange::Member
+                    || drive.masters.contains(&member)
+                    || drive
+                        .permissions
+                        .iter()
+                        .any(|permission| self.covers(&permission.user_id, member))
+            }
+        }
+    }
+
+    /// Tells whether `id` is the member or a group the member is in.
+    pub(super) fn covers(&self, id: &str, member: usize) -> bool {
+        self.members
+            .get(member)
+            .is_some_and(|known| known.user_id == id)
+            || self
+                .groups
+                .iter()
+                .any(|group| group.group_id == id && group.members.contains(&member))
+    }
+
+    /// The id of an entry in both generations: Base64 (URL alphabet, no padding) of `owner|number|F or D|share`.
+    pub(super) fn id(&self, node: Node) -> String {
+        let Some(entry) = self.tree.get(node) else {
+            return String::new();
+        };
+        let owner = self
+            .drives
+            .get(usize::from(entry.drive))
+            .map_or("", |drive| drive.owner.as_str());
+        let kind = if entry.is_folder() { 'D' } else { 'F' };
+        URL_SAFE_NO_PAD.encode(format!("{owner}|{}|{kind}|0", Self::number(node)))
+    }
+
+    /// The number in an entry's id.
+    pub(super) fn number(node: Node) -> u64 {
+        FIRST_NUMBER + u64::from(node.0)
+    }
+
+    /// The entry with this id, trashed or not; `None` when the id was never given out or its entry is gone for good.
+    pub(super) fn node(&self, id: &str) -> Option<Node> {
+        let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(id).ok()?).ok()?;
+        let mut parts = plain.split('|');
+        let (owner, number, kind) = (parts.next()?, parts.next()?, parts.next()?);
+        let number = number.parse::<u64>().ok()?.checked_sub(FIRST_NUMBER)?;
+        let node = Node(u32::try_from(number).ok()?);
+        let entry = self.tree.get(node)?;
+        let fits = self
+            .drives
+            .get(usize::from(entry.drive))
+            .is_some_and(|drive| drive.owner == owner)
+            && kind == if entry.is_folder() { "D" } else { "F" }
+            && !entry.is(flag::GONE);
+        fits.then_some(node)
+    }
+
+    /// The live entry at a path of a drive; of twins the first. A path `id:<id>` names an entry by its id.
+    pub fn find(&self, drive: usize, path: &str) -> Option<Node> {
+        if let Some(id) = path.strip_prefix("id:") {
+            return self
+                .node(id)
+                .filter(|node| self.tree.get(*node).is_some_and(Entry::is_alive));
+        }
+        let root = self.drives.get(drive)?.root;
+        path.split('/')
+            .filter(|part| !part.is_empty())
+            .try_fold(root, |folder, name| self.tree.child_named(folder, name))
+    }
+
+    /// The path of an entry inside its drive.
+    pub fn path(&self, node: Node) -> String {
+        self.tree.path(node)
+    }
+
+    /// The id of an entry, as both generations give it.
+    pub fn id_of(&self, node: Node) -> String {
+        self.id(node)
+    }
+
+    /// The root folder of a drive.
+    pub fn root(&self, drive: usize) -> Option<Node> {
+        self.drives.get(drive).map(|drive| drive.root)
+    }
+
+    pub(super) fn drive_of(&self, node: Node) -> usize {
+        self.tree
+            .get(node)
+            .map_or(usize::MAX, |entry| usize::from(entry.drive))
+    }
+
+    fn drive_of_mut(&mut self, node: Node) -> Option<&mut Drive> {
+        let drive = self.drive_of(node);
+        self.drives.get_mut(drive)
+    }
+
+    fn new_entry(
+        &mut self,
+        parent: Node,
+        name: &str,
+        flags: u16,
+        size: u64,
+        seed: u64,
+        (created, modified): (i64, i64),
+    ) -> Node {
+        let drive = self.tree.get(parent).map_or(0, |entry| entry.drive);
+        let node = self.tree.push(Entry {
+            name: name.into(),
+            size,
+            seed,
+            created,
+            modified,
+            accessed: modified,
+            parent,
+            drive,
+            flags,
+            children: None,
+            extra: None,
+        });
+        self.tree.attach(parent, node);
+        if let Some(drive) = self.drive_of_mut(parent) {
+            drive.used += size;
+        }
+        node
+    }
+
+    /// Adds a folder; a child of the same name is no obstacle (twins exist in real drives).
+    pub fn add_folder(&mut self, parent: Node, name: &str, now: i64) -> Node {
+        self.new_entry(parent, name, flag::FOLDER, 0, 0, (now, now))
+    }
+
+    /// Adds a file of `size` bytes made from `seed`.
+    pub fn add_file(
+        &mut self,
+        parent: Node,
+        name: &str,
+        size: u64,
+        seed: u64,
+        modified: i64,
+    ) -> Node {
+        self.new_entry(parent, name, 0, size, seed, (modified, modified))
+    }
+
+    /// Adds a file with a content of its own.
+    pub(super) fn add_content(
+        &mut self,
+        parent: Node,
+        name: &str,
+        size: u64,
+        content: Content,
+        created: i64,
+        modified: i64,
+    ) -> Node {
+        let seed = if let Content::Seeded(seed) = content {
+            seed
+        } else {
+            0
+        };
+        let node = self.new_entry(parent, name, 0, size, seed, (created, modified));
+        if !matches!(content, Content::Seeded(_))
+            && let Some(entry) = self.tree.get_mut(node)
+        {
+            entry.extra_mut().content = Some(content);
+        }
+        node
+    }
+
+    /// Gives a file new bytes; the old ones become a revision.
+    pub(super) fn replace_content(
+        &mut self,
+        node: Node,
+        size: u64,
+        content: Content,
+        modified: i64,
+        now: i64,
+        by: Option<usize>,
+    ) {
+        let Some(entry) = self.tree.get_mut(node) else {
+            return;
+        };
+        let old_size = entry.size;
+        let old = Revision {
+            content: entry.content(),
+            size: entry.size,
+            created: entry.created,
+            modified: entry.modified,
+            by: entry.extra.as_ref().and_then(|extra| extra.updated_by),
+        };
+        entry.size = size;
+        entry.modified = modified;
+        entry.accessed = now;
+        let extra = entry.extra_mut();
+        extra.revisions.push(old);
+        extra.updated_by = by;
+        if let Content::Seeded(seed) = content {
+            extra.content = None;
+            entry.seed = seed;
+        } else {
+            extra.content = Some(content);
+        }
+        if let Some(drive) = self.drive_of_mut(node) {
+            drive.used = (drive.used + size).saturating_sub(old_size);
+        }
+    }
+
+    /// Moves an entry and all below it into its drive's trash.
+    pub fn trash(&mut self, node: Node, now: i64, by: Option<usize>) {
+        let mut original_path = self
+            .tree
+            .get(node)
+            .map_or_else(String::new, |entry| self.tree.path(entry.parent));
+        if !original_path.ends_with('/') {
+            original_path.push('/');
+        }
+        let bytes = self.mark(node, flag::TRASHED, true);
+        self.tree.detach(node);
+        if let Some(entry) = self.tree.get_mut(node) {
+            entry.extra_mut().trashed = Some(Trashed {
+                at: now,
+                by,
+                original_path,
+            });
+        }
+        if let Some(drive) = self.drive_of_mut(node) {
+            drive.used = drive.used.saturating_sub(bytes);
+            drive.trash_bytes += bytes;
+            drive.trash.push(node);
+        }
+    }
+
+    /// Removes an entry and all below it for good, from its folder or from the trash.
+    pub fn erase(&mut self, node: Node) {
+        let trashed = self
+            .tree
+            .get(node)
+            .is_some_and(|entry| entry.is(flag::TRASHED));
+        let bytes = self.mark(node, flag::GONE, true);
+        if !trashed {
+            self.tree.detach(node);
+        }
+        self.shares.retain(|share| share.node != node);
+        if let Some(drive) = self.drive_of_mut(node) {
+            if trashed {
+                drive.trash_bytes = drive.trash_bytes.saturating_sub(bytes);
+                drive.trash.retain(|top| *top != node);
+            } else {
+                drive.used = drive.used.saturating_sub(bytes);
+            }
+        }
+    }
+
+    /// Brings a trashed entry back into `folder`, under a new number when `renumber` (the classic generation does so).
+    pub(super) fn restore(&mut self, node: Node, folder: Node, renumber: bool) -> Node {
+        let bytes = self.mark(node, flag::TRASHED, false);
+        if let Some(drive) = self.drive_of_mut(node) {
+            drive.trash.retain(|top| *top != node);
+            drive.trash_bytes = drive.trash_bytes.saturating_sub(bytes);
+            drive.used += bytes;
+        }
+        if let Some(extra) = self
+            .tree
+            .get_mut(node)
+            .and_then(|entry| entry.extra.as_mut())
+        {
+            extra.trashed = None;
+        }
+        let mut back = node;
+        if renumber && let Some(entry) = self.tree.get(node).cloned() {
+            back = self.tree.push(entry);
+            for child in self.tree.children(back).to_vec() {
+                if let Some(child) = self.tree.get_mut(child) {
+                    child.parent = back;
+                }
+            }
+            if let Some(entry) = self.tree.get_mut(node) {
+                entry.set(flag::GONE, true);
+                entry.children = None;
+            }
+        }
+        self.tree.attach(folder, back);
+        back
+    }
+
+    /// Moves an entry into another folder of the same drive; `false` when that would put a folder below itself.
+    pub fn relocate(&mut self, node: Node, folder: Node) -> bool {
+        if self.tree.upwards(folder).any(|(above, _)| above == node)
+            || self.drive_of(node) != self.drive_of(folder)
+        {
+            return false;
+        }
+        self.tree.detach(node);
+        self.tree.attach(folder, node);
+        true
+    }
+
+    fn mark(&mut self, top: Node, bits: u16, on: bool) -> u64 {
+        let mut bytes = 0;
+        for node in self.tree.subtree(top) {
+            if let Some(entry) = self.tree.get_mut(node) {
+                entry.set(bits, on);
+                bytes += entry.size;
+            }
+        }
+        bytes
+    }
+}
+
+/// Rights on single entries.
+impl World {
+    /// Tells whether a member may see an entry: through its drive, or through an invitation into a folder above it.
+    pub(super) fn may_access(&self, member: usize, node: Node) -> bool {
+        self.may_reach(member, self.drive_of(node))
+            || self.shares.iter().any(|share| {
+                share
+                    .members
+                    .iter()
+                    .any(|invited| self.covers(&invited.user_id, member))
+                    && self.is_below(node, share.node)
+            })
+    }
+
+    /// Tells whether an entry is `top` or lies below it.
+    pub(super) fn is_below(&self, node: Node, top: Node) -> bool {
+        self.tree.upwards(node).any(|(above, _)| above == top)
+    }
+
+    /// Copies an entry and all below it into a folder.
+    pub(super) fn copy(&mut self, node: Node, folder: Node, name: &str, now: i64) -> Option<Node> {
+        let entry = self.tree.get(node)?.clone();
+        if !entry.is_folder() {
+            return Some(self.add_content(
+                folder,
+                name,
+                entry.size,
+                entry.content(),
+                now,
+                entry.modified,
+            ));
+        }
+        let children = self.tree.children(node).to_vec();
+        let top = self.add_folder(folder, name, now);
+        let mut open: Vec<(Node, Node)> = children.into_iter().map(|child| (child, top)).collect();
+        while let Some((from, into)) = open.pop() {
+            let Some(entry) = self.tree.get(from).cloned() else {
+                continue;
+            };
+            if entry.is_folder() {
+                let made = self.add_folder(into, &entry.name, now);
+                open.extend(self.tree.children(from).iter().map(|child| (*child, made)));
+            } else {
+                self.add_content(
+                    into,
+                    &entry.name,
+                    entry.size,
+                    entry.content(),
+                    now,
+                    entry.modified,
+                );
+            }
+        }
+        Some(top)
+    }
+}
+
+/// Settings of drives.
+impl World {
+    /// Sets how many bytes the drive at this position may hold.
+    pub fn set_total(&mut self, drive: usize, bytes: u64) {
+        if let Some(drive) = self.drives.get_mut(drive) {
+            drive.total = bytes;
+        }
+    }
+
+    /// Sets the storage location code of the drive at this position.
+    pub fn set_location(&mut self, drive: usize, location: i32) {
+        if let Some(drive) = self.drives.get_mut(drive) {
+            drive.location = location;
+        }
+    }
+}
