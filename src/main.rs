@@ -1,2 +1,7 @@
 //! The `drivejob` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    drivejob::cli::main()
+}
