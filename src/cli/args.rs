@@ -150,11 +150,7 @@ mod tests {
             let name = command.get_name().to_owned();
             assert!(command.get_about().is_some(), "{name} has no help");
             for argument in command.get_arguments() {
-                assert!(
-                    argument.get_help().is_some(),
-                    "{name} {}",
-                    argument.get_id()
-                );
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
             }
             open.extend(command.get_subcommands().cloned());
         }

@@ -61,10 +61,7 @@ impl Context {
     /// # Errors
     ///
     /// As [`Context::print`].
-    pub fn write(
-        &self,
-        rows: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> Result<(), CommandError> {
+    pub fn write(&self, rows: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CommandError> {
         let mut out = io::BufWriter::new(io::stdout().lock());
         forgive_broken_pipe(rows(&mut out).and_then(|()| out.flush()))
     }
@@ -86,9 +83,7 @@ impl Context {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|error| {
-                CommandError::because(ExitCode::Failed, "no threads can be started", &error)
-            })?;
+            .map_err(|error| CommandError::because(ExitCode::Failed, "no threads can be started", &error))?;
         let outcome = runtime.block_on(work);
         // Work that was dropped may still sit in a system call; its end is not waited for.
         runtime.shutdown_timeout(Duration::from_secs(1));

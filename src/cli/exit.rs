@@ -66,11 +66,7 @@ Exit codes:
     /// The worse of two, for a command that does several things: the first that is not complete.
     #[must_use]
     pub fn or(self, later: ExitCode) -> ExitCode {
-        if self == ExitCode::Complete {
-            later
-        } else {
-            self
-        }
+        if self == ExitCode::Complete { later } else { self }
     }
 }
 

@@ -40,9 +40,7 @@ fn drive_hint(error: &drive::Error) -> Option<&'static str> {
             "the token may not do this: check `scope` under [auth] in the tenant file, and the member's rights in \
              the admin console",
         ),
-        Kind::Unavailable {
-            retry_after: Some(_),
-        } => Some(
+        Kind::Unavailable { retry_after: Some(_) } => Some(
             "the service asked to wait: start the job again later, or lower `requests-per-minute` under [limits]",
         ),
         Kind::Unavailable { retry_after: None } => Some(

@@ -62,9 +62,7 @@ fn state_dir(platform: Platform, variable: &dyn Fn(&str) -> Option<String>) -> O
     }
     match platform {
         Platform::Windows => absolute("LOCALAPPDATA").map(|folder| folder.join("drivejob")),
-        Platform::Mac => {
-            absolute("HOME").map(|home| home.join("Library/Application Support/drivejob"))
-        }
+        Platform::Mac => absolute("HOME").map(|home| home.join("Library/Application Support/drivejob")),
         Platform::Unix => set("STATE_DIRECTORY")
             .and_then(|folders| folders.split(':').next().map(PathBuf::from))
             .filter(|folder| folder.has_root())
@@ -75,10 +73,7 @@ fn state_dir(platform: Platform, variable: &dyn Fn(&str) -> Option<String>) -> O
 
 #[cfg(unix)]
 fn name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(not(unix))]

@@ -40,11 +40,7 @@ pub(super) fn start(
 }
 
 /// What is let through: options, then the environment, then the usual level.
-fn filter(
-    global: &Global,
-    directives: Option<&str>,
-    usual: LogLevel,
-) -> Result<EnvFilter, CommandError> {
+fn filter(global: &Global, directives: Option<&str>, usual: LogLevel) -> Result<EnvFilter, CommandError> {
     let level = match (global.level(usual), directives) {
         (Some(level), _) => level,
         (None, Some(text)) if !text.trim().is_empty() => {
@@ -149,18 +145,10 @@ mod tests {
         };
         assert_eq!(
             without_times(&logged(LogFormat::Text, &more, Some("off"))),
-            [
-                "  WARN first path=\"/見積書\"",
-                " DEBUG second",
-                "  WARN third"
-            ]
+            ["  WARN first path=\"/見積書\"", " DEBUG second", "  WARN third"]
         );
         assert_eq!(
-            without_times(&logged(
-                LogFormat::Text,
-                &Global::default(),
-                Some("hyper=info")
-            )),
+            without_times(&logged(LogFormat::Text, &Global::default(), Some("hyper=info"))),
             ["  WARN third", "  INFO fourth"]
         );
     }

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use serde_json::{Value, json};
+
 use super::exit::ExitCode;
 use super::hint::hint_for;
 use crate::report::printable;
@@ -87,6 +89,17 @@ impl CommandError {
             let _ = write!(text, "\n  {}", line("hint", "36", hint, colour));
         }
         text
+    }
+
+    /// The same for a program, as the one object that `--json` promises where there is no result.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "status": "failed",
+            "exit_code": self.exit.code(),
+            "error": self.message,
+            "causes": self.causes,
+            "hint": self.hint,
+        })
     }
 
     fn with_causes(mut self, first: Option<&(dyn Error + 'static)>) -> CommandError {

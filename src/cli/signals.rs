@@ -60,10 +60,7 @@ fn presses() -> io::Result<BoxStream<'static, ()>> {
             signal.recv().await.map(|()| ((), signal))
         }))
     };
-    let presses = stream::select(
-        each(SignalKind::interrupt())?,
-        each(SignalKind::terminate())?,
-    );
+    let presses = stream::select(each(SignalKind::interrupt())?, each(SignalKind::terminate())?);
     Ok(presses.boxed())
 }
 

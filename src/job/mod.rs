@@ -63,6 +63,15 @@ pub fn parse_tenant(text: &str, format: Format, file_name: &str) -> Result<Tenan
     resolve_tenant::resolve(raw, &tree, file_name)
 }
 
+/// Reads any TOML or JSON file as a value. `file_name` is only for the messages.
+///
+/// # Errors
+///
+/// Where it is neither.
+pub fn parse_value(text: &str, format: Format, file_name: &str) -> Result<serde_json::Value, Vec<Problem>> {
+    Ok(tree::read(text, format, file_name)?.to_json())
+}
+
 /// JSON Schema (draft 2020-12) of a job file (`$defs/Job`) and a tenant file (`$defs/Tenant`): a file is one of the two.
 pub fn schema() -> serde_json::Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();

@@ -14,7 +14,6 @@ use crate::entry::{Kind, Scope};
 use crate::job::{self, JobKind};
 use crate::ledger::Ledger;
 use crate::manifest::{Earlier, Outcome};
-use crate::monitor::Monitor;
 
 /// Rows that wait between a reader and a writer of the ledger.
 const WAITING_ROWS: usize = 4096;

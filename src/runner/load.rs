@@ -56,15 +56,26 @@ impl fmt::Display for LoadError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Unreadable { path, .. } => write!(formatter, "{} cannot be read", path.display()),
-            LoadError::Problems(problems) => {
-                for (index, problem) in problems.iter().enumerate() {
-                    if index > 0 {
-                        writeln!(formatter)?;
-                    }
-                    write!(formatter, "{problem}")?;
-                }
-                Ok(())
-            }
+            LoadError::Problems(problems) => match problems.as_slice() {
+                [problem] => write!(formatter, "{} is wrong in one place", problem.file),
+                [problem, ..] => write!(
+                    formatter,
+                    "{} is wrong in {} places",
+                    problem.file,
+                    problems.len()
+                ),
+                [] => formatter.write_str("the job cannot be read"),
+            },
+        }
+    }
+}
+
+impl LoadError {
+    /// What the files say that they must not.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            LoadError::Unreadable { .. } => &[],
+            LoadError::Problems(problems) => problems,
         }
     }
 }
@@ -123,7 +134,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_tenant(path: &Path) -> Result<TenantFile, LoadError> {
+pub(super) fn load_tenant(path: &Path) -> Result<TenantFile, LoadError> {
     let (text, format) = read(path)?;
     let tenant =
         job::parse_tenant(&text, format, &path.display().to_string()).map_err(LoadError::Problems)?;

@@ -9,7 +9,7 @@ use crate::drive::{self, Drive, ErrorKind};
 use crate::entry::{Access, Entry, Root, Scope};
 use crate::id::{DriveId, FileId};
 use crate::ledger::NewRoot;
-use crate::monitor::{Counter, DriveState, Monitor};
+use crate::monitor::{Counter, DriveState};
 
 /// The roots of all scopes, each drive once. A scope whose list of roots cannot be had is a refused root of its own.
 pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Result<Vec<NewRoot>, Error> {

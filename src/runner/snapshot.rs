@@ -17,7 +17,7 @@ use crate::filter::{Filter, Prune};
 use crate::job::{Infected, JobKind};
 use crate::ledger::{ListedAs, Placement};
 use crate::manifest::Outcome;
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::Phase;
 use crate::path::DrivePath;
 use crate::plan::Policy;
 use crate::report::{Report, Status};

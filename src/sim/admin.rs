@@ -79,11 +79,7 @@ struct TruthRow<'a> {
 }
 
 /// Answers a call of the admin port.
-pub(super) async fn serve(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn serve(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = segments(parts.uri.path());
     let query = Form::parse(parts.uri.query().unwrap_or_default());
@@ -127,10 +123,7 @@ fn answer(
                 Faults::Script(script) => script,
                 Faults::Rules(rules) => Script { rules: rules.all() },
             };
-            service
-                .faults
-                .load(script)
-                .map_err(|error| error.to_string())?;
+            service.faults.load(script).map_err(|error| error.to_string())?;
             done()
         }
         ("DELETE", "faults") => {

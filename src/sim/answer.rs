@@ -101,10 +101,7 @@ impl Answer {
     pub(super) fn json(status: u16, body: impl Into<Bytes>) -> Self {
         Self {
             status,
-            headers: vec![(
-                header::CONTENT_TYPE,
-                "application/json; charset=UTF-8".to_owned(),
-            )],
+            headers: vec![(header::CONTENT_TYPE, "application/json; charset=UTF-8".to_owned())],
             payload: Payload::Bytes(body.into()),
             listing: None,
         }
@@ -132,9 +129,7 @@ impl Answer {
         let (body, declared) = match self.payload {
             payload if !delivery.is_plain() => {
                 let true_length = length + delivery.extra;
-                let sent = delivery
-                    .shorten_to
-                    .map_or(true_length, |to| to.min(true_length));
+                let sent = delivery.shorten_to.map_or(true_length, |to| to.min(true_length));
                 let declared = sent.saturating_add_signed(delivery.wrong_by);
                 (
                     distorted(payload, sent.min(declared), delivery, breaker.clone()),
@@ -149,10 +144,7 @@ impl Answer {
                 length,
             } => match content.slice(offset, length.min(CHUNK)) {
                 Some(bytes) if length <= CHUNK => (Body::from(bytes), None),
-                _ => (
-                    Body::from_stream(parts(content, offset, length)),
-                    Some(length),
-                ),
+                _ => (Body::from_stream(parts(content, offset, length)), Some(length)),
             },
         };
         let mut response = Response::new(body);
@@ -179,16 +171,11 @@ type Part = std::io::Result<Bytes>;
 fn parts(content: Content, offset: u64, length: u64) -> stream::BoxStream<'static, Part> {
     match content {
         Content::Disk(path) => read_parts(path, offset, length).boxed(),
-        content => stream::unfold(
-            (content, offset, length),
-            |(content, offset, left)| async move {
-                let take = left.min(CHUNK);
-                let bytes = content
-                    .slice(offset, take)
-                    .filter(|bytes| !bytes.is_empty())?;
-                Some((Ok(bytes), (content, offset + take, left - take)))
-            },
-        )
+        content => stream::unfold((content, offset, length), |(content, offset, left)| async move {
+            let take = left.min(CHUNK);
+            let bytes = content.slice(offset, take).filter(|bytes| !bytes.is_empty())?;
+            Some((Ok(bytes), (content, offset + take, left - take)))
+        })
         .boxed(),
     }
 }
@@ -200,11 +187,10 @@ fn read_parts(path: PathBuf, offset: u64, length: u64) -> impl stream::Stream<It
         Ok::<_, std::io::Error>(file.take(length))
     };
     stream::once(open).flat_map(|opened| match opened {
-        Ok(file) => tokio_util::io::ReaderStream::with_capacity(
-            file,
-            usize::try_from(CHUNK).unwrap_or(65_536),
-        )
-        .boxed(),
+        Ok(file) => {
+            tokio_util::io::ReaderStream::with_capacity(file, usize::try_from(CHUNK).unwrap_or(65_536))
+                .boxed()
+        }
         Err(error) => stream::once(async { Err(error) }).boxed(),
     })
 }

@@ -229,10 +229,10 @@ impl World {
                 modified,
             } => {
                 let node = self.changeable(drive, path)?;
-                let (old_size, old_seed, folder) =
-                    self.tree.get(node).map_or((0, 0, true), |entry| {
-                        (entry.size, entry.seed, entry.is_folder())
-                    });
+                let (old_size, old_seed, folder) = self
+                    .tree
+                    .get(node)
+                    .map_or((0, 0, true), |entry| (entry.size, entry.seed, entry.is_folder()));
                 if folder {
                     return Err(ChangeError::Unfit(path.clone()));
                 }
@@ -256,9 +256,7 @@ impl World {
             Change::Move { drive, path, to } => {
                 let node = self.changeable(drive, path)?;
                 let folder = self.wanted(drive, to)?;
-                if !self.tree.get(folder).is_some_and(Entry::is_folder)
-                    || !self.relocate(node, folder)
-                {
+                if !self.tree.get(folder).is_some_and(Entry::is_folder) || !self.relocate(node, folder) {
                     return Err(ChangeError::Unfit(path.clone()));
                 }
                 node
@@ -352,11 +350,7 @@ impl World {
         let node = Node(u32::try_from(pick % (self.tree.len() as u64).max(1)).ok()?);
         let entry = self.tree.get(node).filter(|entry| entry.is_alive())?;
         let drive = self.drive_word(usize::from(entry.drive))?;
-        let folder = if entry.is_folder() {
-            node
-        } else {
-            entry.parent
-        };
+        let folder = if entry.is_folder() { node } else { entry.parent };
         let inside = |name: String| {
             let above = self.path(folder);
             format!("{}/{name}", above.trim_end_matches('/'))
@@ -391,19 +385,14 @@ impl World {
             },
             80..87 => {
                 let to = Node(u32::try_from(value % self.tree.len() as u64).ok()?);
-                self.tree
-                    .get(to)
-                    .filter(|to| to.is_folder() && to.is_alive())?;
+                self.tree.get(to).filter(|to| to.is_folder() && to.is_alive())?;
                 Change::Move {
                     drive,
                     path: path(),
                     to: format!("id:{}", self.id(to)),
                 }
             }
-            87..93 if !entry.is_folder() => Change::Remove {
-                drive,
-                path: path(),
-            },
+            87..93 if !entry.is_folder() => Change::Remove { drive, path: path() },
             93.. => Change::Flag {
                 drive,
                 path: path(),
@@ -451,33 +440,23 @@ impl World {
         let position = self
             .drive(drive)
             .ok_or_else(|| ChangeError::NoDrive(drive.to_owned()))?;
-        self.find(position, path)
-            .ok_or_else(|| ChangeError::NoEntry {
-                drive: drive.to_owned(),
-                path: path.to_owned(),
-            })
+        self.find(position, path).ok_or_else(|| ChangeError::NoEntry {
+            drive: drive.to_owned(),
+            path: path.to_owned(),
+        })
     }
 
     /// As [`Self::wanted`], but not the root, which cannot be removed, renamed or moved.
     fn changeable(&self, drive: &str, path: &str) -> Result<Node, ChangeError> {
         let node = self.wanted(drive, path)?;
-        if self
-            .tree
-            .get(node)
-            .is_some_and(|entry| entry.is(flag::ROOT))
-        {
+        if self.tree.get(node).is_some_and(|entry| entry.is(flag::ROOT)) {
             return Err(ChangeError::Unfit(path.to_owned()));
         }
         Ok(node)
     }
 
     /// The folder above a path, made where it is missing, and the path's last name.
-    fn make_way(
-        &mut self,
-        drive: &str,
-        path: &str,
-        now: i64,
-    ) -> Result<(Node, String), ChangeError> {
+    fn make_way(&mut self, drive: &str, path: &str, now: i64) -> Result<(Node, String), ChangeError> {
         let position = self
             .drive(drive)
             .ok_or_else(|| ChangeError::NoDrive(drive.to_owned()))?;
@@ -485,9 +464,7 @@ impl World {
             .root(position)
             .ok_or_else(|| ChangeError::NoDrive(drive.to_owned()))?;
         let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
-        let last = names
-            .pop()
-            .ok_or_else(|| ChangeError::Unfit(path.to_owned()))?;
+        let last = names.pop().ok_or_else(|| ChangeError::Unfit(path.to_owned()))?;
         for name in names {
             folder = match self.tree.child_named(folder, name) {
                 Some(found) if self.tree.get(found).is_some_and(Entry::is_folder) => found,

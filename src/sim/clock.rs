@@ -25,9 +25,7 @@ impl Clock {
     pub fn new(speed: f64) -> Self {
         let base_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            });
+            .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         Self {
             pace: RwLock::new(Pace {
                 since: Instant::now(),

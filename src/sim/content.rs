@@ -65,10 +65,7 @@ pub(super) fn fill(seed: u64, offset: u64, out: &mut [u8]) {
             let window = mix(seed ^ block.rotate_left(32)) % BLOCK;
             let from = usize::try_from(window).unwrap_or(0);
             let length = usize::try_from(BLOCK - HEAD).unwrap_or(0);
-            (
-                inside - HEAD,
-                noise.get(from..from + length).unwrap_or_default(),
-            )
+            (inside - HEAD, noise.get(from..from + length).unwrap_or_default())
         };
         let source = usize::try_from(start)
             .ok()
@@ -232,10 +229,7 @@ mod tests {
             let to = usize::try_from(offset + length).unwrap();
             assert_eq!(content.slice(offset, length).unwrap(), whole[from..to]);
         }
-        assert_ne!(
-            whole,
-            Content::Seeded(mix(8)).slice(0, 3 * BLOCK + 100).unwrap()
-        );
+        assert_ne!(whole, Content::Seeded(mix(8)).slice(0, 3 * BLOCK + 100).unwrap());
     }
 
     #[test]

@@ -78,10 +78,7 @@ pub(super) fn distort(answer: &mut Answer, action: &Action) {
 
 /// The first array of the object, which is the list in every list answer.
 fn list(value: &mut Value) -> Option<&mut Vec<Value>> {
-    value
-        .as_object_mut()?
-        .values_mut()
-        .find_map(Value::as_array_mut)
+    value.as_object_mut()?.values_mut().find_map(Value::as_array_mut)
 }
 
 /// The first item of the list, or the object itself where there is no list.
@@ -94,11 +91,7 @@ fn first_item(value: &mut Value) -> Option<&mut Map<String, Value>> {
 
 /// Finds the first object that has a field of this name, and works on it.
 fn on_field(value: &mut Value, name: &str, work: &mut dyn FnMut(&mut Map<String, Value>, &str)) {
-    fn search(
-        value: &mut Value,
-        name: &str,
-        work: &mut dyn FnMut(&mut Map<String, Value>, &str),
-    ) -> bool {
+    fn search(value: &mut Value, name: &str, work: &mut dyn FnMut(&mut Map<String, Value>, &str)) -> bool {
         match value {
             Value::Object(object) => {
                 if object.contains_key(name) {
@@ -123,10 +116,7 @@ fn set(value: &mut Value, name: &str, new: impl Fn(&Value) -> Value) {
 }
 
 fn end_list(value: &mut Value) {
-    if let Some(metadata) = value
-        .get_mut("responseMetaData")
-        .and_then(Value::as_object_mut)
-    {
+    if let Some(metadata) = value.get_mut("responseMetaData").and_then(Value::as_object_mut) {
         metadata.shift_remove("nextCursor");
     }
     if let Some(more) = value.get_mut("hasMore") {
@@ -139,10 +129,7 @@ fn go_on(value: &mut Value, cursor: Option<String>) {
     if let Some(cursor) = cursor
         && let Some(object) = value.as_object_mut()
     {
-        object.insert(
-            "responseMetaData".to_owned(),
-            json!({ "nextCursor": cursor }),
-        );
+        object.insert("responseMetaData".to_owned(), json!({ "nextCursor": cursor }));
     } else if value.get("hasMore").is_some() {
         if let Some(items) = list(value) {
             items.clear();

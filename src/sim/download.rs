@@ -41,8 +41,7 @@ pub(super) fn answer(options: &Options, headers: &HeaderMap, body: Body) -> Answ
             (206, from, length, Some(range))
         }
         Wanted::Outside => {
-            return Answer::empty(416)
-                .with(header::CONTENT_RANGE, format!("bytes */{}", body.size));
+            return Answer::empty(416).with(header::CONTENT_RANGE, format!("bytes */{}", body.size));
         }
     };
     let mut headers = vec![

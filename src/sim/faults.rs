@@ -41,11 +41,7 @@ fn one() -> u64 {
 
 /// What a fault does. Bytes are bytes of the body; on an upload they are bytes of the request's body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "action",
-    rename_all = "kebab-case",
-    rename_all_fields = "kebab-case"
-)]
+#[serde(tag = "action", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Action {
     /// Answers this status instead of doing the work.
     Status {
@@ -315,11 +311,7 @@ impl Faults {
     }
 
     /// The actions for one call, in the order of the script.
-    pub(super) fn take(
-        &self,
-        operation: Operation,
-        subject: impl FnOnce() -> Subject,
-    ) -> Vec<Action> {
+    pub(super) fn take(&self, operation: Operation, subject: impl FnOnce() -> Subject) -> Vec<Action> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
@@ -365,9 +357,7 @@ mod tests {
                     .repeated(2),
             )
             .unwrap();
-        faults
-            .add(Rule::new("groups.list", Action::LostAnswer))
-            .unwrap();
+        faults.add(Rule::new("groups.list", Action::LostAnswer)).unwrap();
         let hits: Vec<bool> = ["a", "b", "b", "a", "b", "b"]
             .into_iter()
             .map(|name| {
@@ -382,15 +372,8 @@ mod tests {
             .collect();
         assert_eq!(hits, [false, false, true, false, true, false]);
         assert_eq!(faults.fired(), 2);
-        assert_eq!(
-            faults.unreached(),
-            [Rule::new("groups.list", Action::LostAnswer)]
-        );
-        assert!(
-            faults
-                .add(Rule::new("drive.lists", Action::Html200))
-                .is_err()
-        );
+        assert_eq!(faults.unreached(), [Rule::new("groups.list", Action::LostAnswer)]);
+        assert!(faults.add(Rule::new("drive.lists", Action::Html200)).is_err());
     }
 
     #[test]
@@ -401,12 +384,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(script.rules.len(), 2);
-        assert_eq!(
-            script.rules[1].action,
-            Action::SlowDrip {
-                bytes_per_second: 9
-            }
-        );
+        assert_eq!(script.rules[1].action, Action::SlowDrip { bytes_per_second: 9 });
         let json = serde_json::to_string(&script).unwrap();
         assert_eq!(serde_json::from_str::<Script>(&json).unwrap(), script);
     }

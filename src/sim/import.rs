@@ -49,8 +49,7 @@ impl World {
                 let name = item.file_name();
                 match OsStr::to_str(&name) {
                     Some(name) if metadata.is_dir() => {
-                        let child =
-                            self.add_folder(folder, name, milliseconds(metadata.modified()));
+                        let child = self.add_folder(folder, name, milliseconds(metadata.modified()));
                         open.push((child, path));
                     }
                     Some(name) if metadata.is_file() => {
@@ -87,17 +86,10 @@ mod tests {
         {
             use std::os::unix::ffi::OsStrExt as _;
             std::os::unix::fs::symlink("a.bin", directory.path().join("link")).unwrap();
-            std::fs::write(
-                directory.path().join(std::ffi::OsStr::from_bytes(b"\xff")),
-                b"",
-            )
-            .unwrap();
+            std::fs::write(directory.path().join(std::ffi::OsStr::from_bytes(b"\xff")), b"").unwrap();
         }
         let world = World::import(directory.path()).unwrap();
-        let paths: Vec<_> = world
-            .truth(0)
-            .map(|truth| (truth.path, truth.size))
-            .collect();
+        let paths: Vec<_> = world.truth(0).map(|truth| (truth.path, truth.size)).collect();
         assert_eq!(
             paths,
             [

@@ -24,11 +24,7 @@ pub(super) struct Claims {
 ///
 /// # Errors
 /// One sentence that says what is wrong with it.
-pub(super) fn read(
-    assertion: &str,
-    public_key: Option<&str>,
-    now: i64,
-) -> Result<Claims, &'static str> {
+pub(super) fn read(assertion: &str, public_key: Option<&str>, now: i64) -> Result<Claims, &'static str> {
     let (signed, signature) = assertion.rsplit_once('.').ok_or("assertion is not a JWT")?;
     let (head, claims) = signed.split_once('.').ok_or("assertion is not a JWT")?;
     let part = |text: &str| {
@@ -41,8 +37,7 @@ pub(super) fn read(
     if head.get("alg").and_then(serde_json::Value::as_str) != Some("RS256") {
         return Err("JWT alg is not RS256");
     }
-    let claims: Claims =
-        serde_json::from_slice(&part(claims)?).map_err(|_| "JWT claims are incomplete")?;
+    let claims: Claims = serde_json::from_slice(&part(claims)?).map_err(|_| "JWT claims are incomplete")?;
     let signature = part(signature)?;
     if let Some(key) = public_key {
         let key = pem(key).ok_or("public key of the simulator is not PEM")?;

@@ -49,9 +49,7 @@ pub struct OperationCalls {
 impl Calls {
     /// All calls of one operation; 0 when it was never called.
     pub fn of(&self, operation: &str) -> u64 {
-        self.operations
-            .get(operation)
-            .map_or(0, |calls| calls.total)
+        self.operations.get(operation).map_or(0, |calls| calls.total)
     }
 
     /// Calls of one operation that were answered with `status`.

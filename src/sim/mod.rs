@@ -134,11 +134,7 @@ impl Simulator {
             spawn(storage, &service, &stopped, storage::serve),
             spawn(admin, &service, &stopped, admin::serve),
         ];
-        Ok(Self {
-            service,
-            stop,
-            tasks,
-        })
+        Ok(Self { service, stop, tasks })
     }
 
     /// Addresses of the four ports.
@@ -222,11 +218,7 @@ impl Simulator {
         let text = format!(
             "api = \"classic\"\napi-id = \"{api_id}\"\n\n[auth]\nconsumer-key = {{ env = \"{CONSUMER_KEY_VARIABLE}\" }}\ntoken = {{ env = \"{TOKEN_VARIABLE}\" }}\n\n[endpoints]\napi = \"{api}\"\nfile = \"{storage}\"\nauth = \"{auth}\"\n"
         );
-        (
-            text,
-            self.token().to_owned(),
-            self.options().consumer_key.clone(),
-        )
+        (text, self.token().to_owned(), self.options().consumer_key.clone())
     }
 
     /// Stops listening, gives answers under way a moment, and returns.
@@ -251,11 +243,7 @@ impl Drop for Simulator {
     }
 }
 
-async fn serve_api(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+async fn serve_api(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path();
     if path == "/v1.0" || path.starts_with("/v1.0/") {
         v2::serve(service, breaker, request).await
@@ -289,11 +277,8 @@ where
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     tokio::spawn(
-        axum::serve(
-            door,
-            router.into_make_service_with_connect_info::<Breaker>(),
-        )
-        .with_graceful_shutdown(stopping)
-        .into_future(),
+        axum::serve(door, router.into_make_service_with_connect_info::<Breaker>())
+            .with_graceful_shutdown(stopping)
+            .into_future(),
     )
 }

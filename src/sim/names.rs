@@ -23,11 +23,7 @@ pub(super) fn demo_entries() -> Vec<(usize, String, Option<u64>)> {
         (0, "/README.md", Some(640)),
         (0, "/readme.md", Some(641)),
         // The same word twice: composed, and as letters with combining marks.
-        (
-            0,
-            "/\u{30d7}\u{30ed}\u{30b0}\u{30e9}\u{30e0}.txt",
-            Some(300),
-        ),
+        (0, "/\u{30d7}\u{30ed}\u{30b0}\u{30e9}\u{30e0}.txt", Some(300)),
         (
             0,
             "/\u{30d5}\u{309a}\u{30ed}\u{30af}\u{3099}\u{30e9}\u{30e0}.txt",
@@ -125,11 +121,7 @@ pub(super) fn hostile_name(number: u64, folder: bool) -> String {
 /// The kind of a file by the ending of its name, as API 2.0 names it.
 pub(super) fn file_type(name: &str) -> &'static str {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let is = |endings: &[&str]| {
-        endings
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(ending))
-    };
+    let is = |endings: &[&str]| endings.iter().any(|known| known.eq_ignore_ascii_case(ending));
     if is(&[
         "jpg", "jpeg", "png", "gif", "bmp", "heic", "svg", "webp", "tif", "tiff",
     ]) {

@@ -58,9 +58,7 @@ pub(super) struct Access {
 impl Access {
     /// Tells whether the token has one of these scopes.
     pub(super) fn has_scope(&self, wanted: &[&str]) -> bool {
-        self.scope
-            .split([' ', ','])
-            .any(|scope| wanted.contains(&scope))
+        self.scope.split([' ', ',']).any(|scope| wanted.contains(&scope))
     }
 }
 
@@ -117,10 +115,7 @@ impl Tokens {
 
     pub(super) fn find(&self, token: &str, now: i64) -> Option<Access> {
         let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
-        access
-            .get(token)
-            .filter(|access| access.expires > now)
-            .cloned()
+        access.get(token).filter(|access| access.expires > now).cloned()
     }
 
     fn keep(&self, token: String, actor: Actor, scope: Arc<str>, expires: i64) {
@@ -179,11 +174,7 @@ fn refusal(status: u16, error: &'static str, text: &str) -> Refusal {
 }
 
 /// Answers a call of the auth host.
-pub(super) async fn serve(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn serve(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let method = request.method().clone();
     let target = request.uri().to_string();
     let path = segments(request.uri().path());
@@ -227,9 +218,7 @@ pub(super) async fn serve(
             service.tokens.revoke(form.text("token"));
             Answer::empty(200)
         }),
-        Single::ClassicServiceAuthorize
-        | Single::ClassicServiceToken
-        | Single::ClassicServerToken
+        Single::ClassicServiceAuthorize | Single::ClassicServiceToken | Single::ClassicServerToken
             if api_id != service.options.api_id =>
         {
             Ok(service.gateway_error(403, "041", "Not allowed tenantApiId"))
@@ -237,23 +226,16 @@ pub(super) async fn serve(
         Single::ClassicServiceAuthorize => classic_authorize(&service, &form),
         Single::ClassicServiceToken => classic_service_token(&service, &form),
         Single::ClassicServerToken => classic_server_token(&service, &form),
-        _ => Err(refusal(
-            404,
-            "not_found",
-            "There is nothing at this address",
-        )),
+        _ => Err(refusal(404, "not_found", "There is nothing at this address")),
     };
-    let answer = done.unwrap_or_else(|(status, error, text)| {
-        service.error(Dialect::Oauth, status, error, &text)
-    });
+    let answer =
+        done.unwrap_or_else(|(status, error, text)| service.error(Dialect::Oauth, status, error, &text));
     service.finish(begun, answer)
 }
 
 fn client(service: &Service, form: &Form) -> Result<(), Refusal> {
     let options = &service.options;
-    if form.text("client_id") == options.client_id
-        && form.text("client_secret") == options.client_secret
-    {
+    if form.text("client_id") == options.client_id && form.text("client_secret") == options.client_secret {
         return Ok(());
     }
     Err(refusal(
@@ -291,9 +273,7 @@ fn granted(service: &Service, asked: &str) -> Result<Arc<str>, Refusal> {
 
 /// The member who logs in: named by the query where a test wants another than the setting's.
 fn login_member(service: &Service, form: &Form) -> Result<usize, Refusal> {
-    let name = form
-        .get("login_hint")
-        .unwrap_or(&service.options.login_member);
+    let name = form.get("login_hint").unwrap_or(&service.options.login_member);
     let member = service.world.read(|world| {
         let member = if name.is_empty() {
             Some(0)
@@ -369,11 +349,7 @@ fn token(service: &Service, form: &Form) -> Result<Answer, Refusal> {
         }
         "refresh_token" => refresh(service, form.text("refresh_token")),
         "urn:ietf:params:oauth:grant-type:jwt-bearer" => by_assertion(service, form),
-        _ => Err(refusal(
-            400,
-            "unsupported_grant_type",
-            "grant_type is not known",
-        )),
+        _ => Err(refusal(400, "unsupported_grant_type", "grant_type is not known")),
     }
 }
 
@@ -387,13 +363,7 @@ fn take_code(service: &Service, form: &Form) -> Result<Code, Refusal> {
     codes
         .remove(form.text("code"))
         .filter(|code| code.expires > now)
-        .ok_or_else(|| {
-            refusal(
-                401,
-                "unauthorized_client",
-                "code is unknown, used or expired",
-            )
-        })
+        .ok_or_else(|| refusal(401, "unauthorized_client", "code is unknown, used or expired"))
 }
 
 fn refresh(service: &Service, token: &str) -> Result<Answer, Refusal> {
@@ -408,13 +378,7 @@ fn refresh(service: &Service, token: &str) -> Result<Answer, Refusal> {
         let found = all
             .get_mut(token)
             .filter(|refresh| refresh.expires > now)
-            .ok_or_else(|| {
-                refusal(
-                    400,
-                    "invalid_grant",
-                    "refresh_token is unknown, used or expired",
-                )
-            })?;
+            .ok_or_else(|| refusal(400, "invalid_grant", "refresh_token is unknown, used or expired"))?;
         let copy = found.clone();
         if options.rotate_refresh_tokens {
             found.expires = found
@@ -448,11 +412,7 @@ fn by_assertion(service: &Service, form: &Form) -> Result<Answer, Refusal> {
     )
     .map_err(|text| refusal(400, "invalid_grant", text))?;
     if claims.iss != options.client_id || claims.sub != options.service_account {
-        return Err(refusal(
-            400,
-            "invalid_grant",
-            "UserId or client_id is not valid",
-        ));
+        return Err(refusal(400, "invalid_grant", "UserId or client_id is not valid"));
     }
     let scope = granted(service, form.text("scope"))?;
     let Some(user) = claims.delegated_user else {
@@ -470,8 +430,7 @@ fn by_assertion(service: &Service, form: &Form) -> Result<Answer, Refusal> {
             .member(&user)
             .filter(|member| world.members().get(*member).is_some_and(Member::can_act))
     });
-    let member = member
-        .ok_or_else(|| refusal(400, "invalid_grant", "delegated_user cannot be acted for"))?;
+    let member = member.ok_or_else(|| refusal(400, "invalid_grant", "delegated_user cannot be acted for"))?;
     Ok(issue(service, Actor::Member(member), scope, false))
 }
 
@@ -529,11 +488,7 @@ fn classic_service_token(service: &Service, form: &Form) -> Result<Answer, Refus
 fn classic_server_token(service: &Service, form: &Form) -> Result<Answer, Refusal> {
     let options = &service.options;
     if form.text("grant_type") != "urn:ietf:params:oauth:grant-type:jwt-bearer" {
-        return Err(refusal(
-            400,
-            "unsupported_grant_type",
-            "grant_type is not known",
-        ));
+        return Err(refusal(400, "unsupported_grant_type", "grant_type is not known"));
     }
     let claims = jwt::read(
         form.text("assertion"),
@@ -561,12 +516,9 @@ fn classic_issue(service: &Service, actor: Actor) -> Answer {
         .clock
         .now_ms()
         .saturating_add(lifetime.saturating_mul(1_000));
-    service.tokens.keep(
-        access.clone(),
-        actor,
-        options.scope.as_str().into(),
-        expires,
-    );
+    service
+        .tokens
+        .keep(access.clone(), actor, options.scope.as_str().into(), expires);
     let lifetime = if options.expires_in_as_string {
         Value::String(lifetime.to_string())
     } else {

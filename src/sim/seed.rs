@@ -215,12 +215,7 @@ impl World {
             let members: Vec<usize> = (0..spec.members)
                 .filter(|member| member % 2 == number % 2 || *member == 0)
                 .collect();
-            world.add_group(
-                &format!("Group {}", number + 1),
-                &members,
-                number % 2 == 0,
-                false,
-            );
+            world.add_group(&format!("Group {}", number + 1), &members, number % 2 == 0, false);
         }
         for drive in 0..world.drives.len() {
             let tree = GeneratedSpec {
@@ -322,18 +317,15 @@ mod tests {
             all.iter()
                 .any(|row| wanted(row.path.rsplit('/').next().unwrap(), row.size, row.kind))
         };
-        assert!(has(
-            &|name, _, _| name.len() == 600 && name.chars().count() == 200
-        ));
+        assert!(has(&|name, _, _| name.len() == 600 && name.chars().count() == 200));
         assert!(has(&|_, size, kind| kind == "file" && size == 0));
         assert!(has(&|name, _, _| name.nfc().ne(name.chars())));
         assert!(has(&|name, _, _| name == "CON.txt"));
         let lower: Vec<_> = all.iter().map(|row| row.path.to_lowercase()).collect();
         assert!((0..lower.len()).any(|i| lower[i + 1..].contains(&lower[i])));
         assert!(
-            all.iter().all(|row| row.modified % 1_000 != 0
-                || row.kind == "folder"
-                || row.size < u64::MAX)
+            all.iter()
+                .all(|row| row.modified % 1_000 != 0 || row.kind == "folder" || row.size < u64::MAX)
         );
     }
 
@@ -341,11 +333,7 @@ mod tests {
     fn a_tenant_has_its_drives() {
         let world = World::tenant(&TenantSpec::default());
         assert_eq!(
-            (
-                world.members().len(),
-                world.groups().len(),
-                world.drives().len()
-            ),
+            (world.members().len(), world.groups().len(), world.drives().len()),
             (3, 2, 5)
         );
         assert_eq!(

@@ -106,12 +106,7 @@ pub(super) enum NoToken {
 }
 
 impl Service {
-    pub(super) fn new(
-        world: World,
-        options: Options,
-        endpoints: Endpoints,
-        limits: Limits,
-    ) -> Self {
+    pub(super) fn new(world: World, options: Options, endpoints: Endpoints, limits: Limits) -> Self {
         let clock = Clock::new(options.speed);
         let tokens = Tokens::new(&options, &world, clock.now_ms());
         Self {
@@ -252,12 +247,7 @@ impl Service {
     }
 
     fn too_many(&self, dialect: Dialect, status: u16) -> Answer {
-        self.error(
-            dialect,
-            status,
-            "TOO_MANY_REQUESTS",
-            "API rate limit exceeded",
-        )
+        self.error(dialect, status, "TOO_MANY_REQUESTS", "API rate limit exceeded")
     }
 
     /// An error in the form of the generation.
@@ -287,19 +277,9 @@ impl Service {
     }
 
     /// A fault that comes before the work; the answer when the work is not to be done.
-    async fn before(
-        &self,
-        begun: &Begun,
-        action: &Action,
-        dialect: Dialect,
-        target: &str,
-    ) -> Option<Answer> {
+    async fn before(&self, begun: &Begun, action: &Action, dialect: Dialect, target: &str) -> Option<Answer> {
         match action {
-            Action::Status {
-                code,
-                headers,
-                body,
-            } => {
+            Action::Status { code, headers, body } => {
                 let mut answer = match body {
                     Some(body) => Answer::json(*code, body.clone()),
                     None => self.error(dialect, *code, fault_code(*code), "a fault of the script"),
@@ -322,8 +302,7 @@ impl Service {
             Action::Html200 => {
                 let page = "<!DOCTYPE html><html><body><h1>Sign in</h1></body></html>";
                 let mut answer = Answer::json(200, page);
-                answer.headers =
-                    vec![(header::CONTENT_TYPE, "text/html; charset=UTF-8".to_owned())];
+                answer.headers = vec![(header::CONTENT_TYPE, "text/html; charset=UTF-8".to_owned())];
                 Some(answer)
             }
             Action::Json200 { body } => Some(Answer::json(200, body.clone())),
@@ -360,20 +339,14 @@ impl Service {
                 Action::ShortCleanEnd { bytes } => delivery.shorten_to = Some(*bytes),
                 Action::ExtraBytes { bytes } => delivery.extra = *bytes,
                 Action::CorruptGzip => {
-                    answer
-                        .headers
-                        .push((header::CONTENT_ENCODING, "gzip".to_owned()));
+                    answer.headers.push((header::CONTENT_ENCODING, "gzip".to_owned()));
                     answer.payload = Payload::Bytes(bytes::Bytes::from_static(
                         b"\x1f\x8b\x08\x00these bytes are no gzip",
                     ));
                 }
                 Action::WrongContentType { content_type } => {
-                    answer
-                        .headers
-                        .retain(|(name, _)| name != header::CONTENT_TYPE);
-                    answer
-                        .headers
-                        .push((header::CONTENT_TYPE, content_type.clone()));
+                    answer.headers.retain(|(name, _)| name != header::CONTENT_TYPE);
+                    answer.headers.push((header::CONTENT_TYPE, content_type.clone()));
                 }
                 Action::LostAnswer => begun.breaker.reset(),
                 Action::MutateListing { add, remove } => {
@@ -397,14 +370,8 @@ impl Service {
         delivery: &Delivery,
         breaker: &Breaker,
     ) -> Response<Body> {
-        self.limits.record(
-            operation,
-            if breaker.is_broken() {
-                0
-            } else {
-                answer.status
-            },
-        );
+        self.limits
+            .record(operation, if breaker.is_broken() { 0 } else { answer.status });
         answer.send(delivery, breaker)
     }
 
@@ -471,14 +438,8 @@ fn fault_code(status: u16) -> &'static str {
 /// Adds the four headers of the API 2.0 docs, rate-limits; `ssed` is their spelling.
 fn with_rate(answer: Answer, rate: Rate) -> Answer {
     answer
-        .with(
-            HeaderName::from_static("ratelimit-ssed"),
-            rate.used.to_string(),
-        )
-        .with(
-            HeaderName::from_static("ratelimit-limit"),
-            rate.limit.to_string(),
-        )
+        .with(HeaderName::from_static("ratelimit-ssed"), rate.used.to_string())
+        .with(HeaderName::from_static("ratelimit-limit"), rate.limit.to_string())
         .with(
             HeaderName::from_static("ratelimit-remaining"),
             rate.limit.saturating_sub(rate.used).to_string(),

@@ -22,11 +22,7 @@ use super::{classic, download, v2};
 pub(super) use super::upload::Uploads;
 
 /// Answers a call of the storage host.
-pub(super) async fn serve(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn serve(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let path = segments(request.uri().path());
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let query = Form::parse(request.uri().query().unwrap_or_default());
@@ -61,12 +57,8 @@ pub(super) async fn serve(
                 .await
             {
                 Ok(begun) => {
-                    let answer = service.error(
-                        Dialect::V2,
-                        404,
-                        "NOT_FOUND",
-                        "There is nothing at this address",
-                    );
+                    let answer =
+                        service.error(Dialect::V2, 404, "NOT_FOUND", "There is nothing at this address");
                     service.finish(begun, answer)
                 }
                 Err(answer) => *answer,
@@ -85,12 +77,7 @@ pub(super) struct DownloadTicket {
 
 impl DownloadTicket {
     /// The URL at which the bytes can be had until `expires`.
-    pub(super) fn url(
-        service: &Service,
-        id: &str,
-        location: i32,
-        revision: Option<usize>,
-    ) -> String {
+    pub(super) fn url(service: &Service, id: &str, location: i32, revision: Option<usize>) -> String {
         let expires = service
             .clock
             .now_ms()
@@ -169,9 +156,7 @@ async fn send(
         .and_then(|ticket| service.world.read(|world| world.node(&ticket.id)));
     let target = request.uri.to_string();
     let begun = match service
-        .begin(operation, Dialect::V2, &target, breaker, || {
-            service.subject(node)
-        })
+        .begin(operation, Dialect::V2, &target, breaker, || service.subject(node))
         .await
     {
         Ok(begun) => begun,
@@ -184,16 +169,12 @@ async fn send(
 }
 
 fn finish(service: &Service, begun: Begun, answer: Result<Answer, Refusal>) -> Response<Body> {
-    let answer = answer
-        .unwrap_or_else(|(status, code, text)| service.error(Dialect::V2, status, code, &text));
+    let answer =
+        answer.unwrap_or_else(|(status, code, text)| service.error(Dialect::V2, status, code, &text));
     service.finish(begun, answer)
 }
 
-fn body(
-    service: &Service,
-    member: usize,
-    ticket: Option<DownloadTicket>,
-) -> Result<download::Body, Refusal> {
+fn body(service: &Service, member: usize, ticket: Option<DownloadTicket>) -> Result<download::Body, Refusal> {
     let ticket = ticket.ok_or_else(gone)?;
     if ticket.expires <= service.clock.now_ms() {
         return Err((403, "EXPIRED_URL", "The URL has expired".to_owned()));
@@ -227,11 +208,7 @@ pub(super) fn open(
         return Err((403, "MALWARE_DETECTED", "The file is infected.".to_owned()));
     }
     if service.options.refuse_malware && entry.is(flag::IN_PROGRESS) {
-        return Err((
-            409,
-            "IN_PROGRESS",
-            "The file is being worked on.".to_owned(),
-        ));
+        return Err((409, "IN_PROGRESS", "The file is being worked on.".to_owned()));
     }
     let older = revision.and_then(|revision| entry.extra.as_ref()?.revisions.get(revision));
     let (content, size, modified) = match older {
@@ -248,22 +225,13 @@ pub(super) fn open(
 
 /// The first byte and the end that a `Content-Range` names.
 fn content_range(headers: &HeaderMap) -> Option<Result<(u64, u64), Refusal>> {
-    let text = headers
-        .get(header::CONTENT_RANGE)?
-        .to_str()
-        .unwrap_or_default();
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().unwrap_or_default();
     let read = || {
         let (range, _) = text.strip_prefix("bytes ")?.split_once('/')?;
         let (from, to) = range.split_once('-')?;
         Some((from.parse().ok()?, to.parse::<u64>().ok()?.checked_add(1)?))
     };
-    Some(read().ok_or_else(|| {
-        (
-            400,
-            "INVALID_RANGE",
-            "Content-Range cannot be read".to_owned(),
-        )
-    }))
+    Some(read().ok_or_else(|| (400, "INVALID_RANGE", "Content-Range cannot be read".to_owned())))
 }
 
 async fn receive(
@@ -275,12 +243,10 @@ async fn receive(
     let operation = Operation::single(Single::StorageUpload);
     let ticket = service.uploads().get(number).cloned();
     let subject = || {
-        ticket
-            .as_ref()
-            .map_or_else(Subject::default, |ticket| Subject {
-                id: String::new(),
-                name: ticket.plan.name.clone(),
-            })
+        ticket.as_ref().map_or_else(Subject::default, |ticket| Subject {
+            id: String::new(),
+            name: ticket.plan.name.clone(),
+        })
     };
     let target = request.uri().to_string();
     let mut begun = match service
@@ -293,11 +259,7 @@ async fn receive(
     let cut = begun.take_request_cut();
     let done = async {
         let member = member(service, request.headers())?;
-        let ticket = ticket.ok_or((
-            404,
-            "NOT_FOUND",
-            "The upload is unknown or complete.".to_owned(),
-        ))?;
+        let ticket = ticket.ok_or((404, "NOT_FOUND", "The upload is unknown or complete.".to_owned()))?;
         if ticket.plan.member != member {
             return Err((
                 403,
@@ -339,10 +301,7 @@ async fn receive(
             if received == ticket.plan.size {
                 upload::complete(service, number, &ticket).map(|node| v2::uploaded(service, node))
             } else if range.is_some_and(|(_, end)| end == received) {
-                Ok(Answer::value(
-                    200,
-                    &serde_json::json!({ "offset": received }),
-                ))
+                Ok(Answer::value(200, &serde_json::json!({ "offset": received })))
             } else {
                 let text = format!("{received} bytes of {} have come", ticket.plan.size);
                 Err((400, "SIZE_MISMATCH", text))

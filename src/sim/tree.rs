@@ -190,16 +190,10 @@ impl Tree {
 
     /// Takes `child` out of its folder.
     pub(super) fn detach(&mut self, child: Node) {
-        let Some((folder, key)) = self
-            .get(child)
-            .map(|entry| (entry.parent, name_key(&entry.name)))
-        else {
+        let Some((folder, key)) = self.get(child).map(|entry| (entry.parent, name_key(&entry.name))) else {
             return;
         };
-        if let Some(children) = self
-            .get_mut(folder)
-            .and_then(|entry| entry.children.as_mut())
-        {
+        if let Some(children) = self.get_mut(folder).and_then(|entry| entry.children.as_mut()) {
             // The newest is looked for first: that is the usual case in a folder that is being filled.
             if let Some(position) = children.list.iter().rposition(|node| *node == child) {
                 children.list.remove(position);
@@ -222,10 +216,7 @@ impl Tree {
         if let Some(entry) = self.get_mut(node) {
             entry.name = name.into();
         }
-        if let Some(children) = self
-            .get_mut(folder)
-            .and_then(|entry| entry.children.as_mut())
-        {
+        if let Some(children) = self.get_mut(folder).and_then(|entry| entry.children.as_mut()) {
             children.version = children.version.wrapping_add(1);
             if let Some(index) = children.by_name.as_mut() {
                 if let Some(old) = old
@@ -253,9 +244,7 @@ impl Tree {
         let wanted = self
             .get(folder)
             .and_then(|entry| entry.children.as_ref())
-            .is_some_and(|children| {
-                children.by_name.is_none() && children.list.len() >= INDEXED_FROM
-            });
+            .is_some_and(|children| children.by_name.is_none() && children.list.len() >= INDEXED_FROM);
         if !wanted {
             return;
         }
@@ -264,10 +253,7 @@ impl Tree {
             .iter()
             .filter_map(|child| Some((name_key(&self.get(*child)?.name), *child)))
             .collect();
-        if let Some(children) = self
-            .get_mut(folder)
-            .and_then(|entry| entry.children.as_mut())
-        {
+        if let Some(children) = self.get_mut(folder).and_then(|entry| entry.children.as_mut()) {
             children.by_name = Some(index);
         }
     }

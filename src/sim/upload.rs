@@ -68,23 +68,13 @@ impl Uploads {
             .newest
             .insert(key, number)
             .and_then(|old| self.tickets.remove(&old));
-        let bytes = old
-            .filter(|_| resume)
-            .map(|old| old.bytes)
-            .unwrap_or_default();
+        let bytes = old.filter(|_| resume).map(|old| old.bytes).unwrap_or_default();
         let offset = {
             let mut received = lock(&bytes);
             received.sender += 1;
             received.sink.received()
         };
-        self.tickets.insert(
-            number,
-            Ticket {
-                plan,
-                expires,
-                bytes,
-            },
-        );
+        self.tickets.insert(number, Ticket { plan, expires, bytes });
         (number, offset)
     }
 
@@ -200,11 +190,7 @@ impl Ticket {
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => {
-                        return Err((
-                            400,
-                            "INVALID_PARAMETER",
-                            "there is no part Filedata".to_owned(),
-                        ));
+                        return Err((400, "INVALID_PARAMETER", "there is no part Filedata".to_owned()));
                     }
                     Err(_) => return Ok(End::Broken),
                 }
@@ -253,17 +239,8 @@ pub(super) fn judge(world: &mut World, plan: &Plan) -> Result<(String, Option<No
     let Some(taken) = world.tree.child_named(plan.parent, &plan.name) else {
         return Ok((plan.name.clone(), None));
     };
-    if plan.overwrite
-        && world
-            .tree
-            .get(taken)
-            .is_some_and(|entry| !entry.is_folder())
-    {
-        if world
-            .tree
-            .get(taken)
-            .is_some_and(|entry| entry.is(flag::LOCKED))
-        {
+    if plan.overwrite && world.tree.get(taken).is_some_and(|entry| !entry.is_folder()) {
+        if world.tree.get(taken).is_some_and(|entry| entry.is(flag::LOCKED)) {
             return Err((403, "LOCKED", "The file is locked.".to_owned()));
         }
         return Ok((plan.name.clone(), Some(taken)));
@@ -279,19 +256,12 @@ pub(super) fn judge(world: &mut World, plan: &Plan) -> Result<(String, Option<No
 }
 
 /// Makes the file.
-pub(super) fn place(
-    world: &mut World,
-    plan: &Plan,
-    content: Content,
-    now: i64,
-) -> Result<Node, Refusal> {
+pub(super) fn place(world: &mut World, plan: &Plan, content: Content, now: i64) -> Result<Node, Refusal> {
     let (name, instead_of) = judge(world, plan)?;
     let modified = plan.modified.unwrap_or(now);
     Ok(match instead_of {
         // The bytes of an empty file that its metadata call has made already.
-        Some(node)
-            if plan.size == 0 && world.tree.get(node).is_some_and(|entry| entry.size == 0) =>
-        {
+        Some(node) if plan.size == 0 && world.tree.get(node).is_some_and(|entry| entry.size == 0) => {
             if let Some(entry) = world.tree.get_mut(node) {
                 entry.modified = modified;
             }

@@ -261,9 +261,7 @@ impl World {
 
     /// Tells whether `id` is the member or a group the member is in.
     pub(super) fn covers(&self, id: &str, member: usize) -> bool {
-        self.members
-            .get(member)
-            .is_some_and(|known| known.user_id == id)
+        self.members.get(member).is_some_and(|known| known.user_id == id)
             || self
                 .groups
                 .iter()
@@ -380,14 +378,7 @@ impl World {
     }
 
     /// Adds a file of `size` bytes made from `seed`.
-    pub fn add_file(
-        &mut self,
-        parent: Node,
-        name: &str,
-        size: u64,
-        seed: u64,
-        modified: i64,
-    ) -> Node {
+    pub fn add_file(&mut self, parent: Node, name: &str, size: u64, seed: u64, modified: i64) -> Node {
         self.new_entry(parent, name, 0, size, seed, (modified, modified))
     }
 
@@ -480,10 +471,7 @@ impl World {
 
     /// Removes an entry and all below it for good, from its folder or from the trash.
     pub fn erase(&mut self, node: Node) {
-        let trashed = self
-            .tree
-            .get(node)
-            .is_some_and(|entry| entry.is(flag::TRASHED));
+        let trashed = self.tree.get(node).is_some_and(|entry| entry.is(flag::TRASHED));
         let bytes = self.mark(node, flag::GONE, true);
         if !trashed {
             self.tree.detach(node);
@@ -507,11 +495,7 @@ impl World {
             drive.trash_bytes = drive.trash_bytes.saturating_sub(bytes);
             drive.used += bytes;
         }
-        if let Some(extra) = self
-            .tree
-            .get_mut(node)
-            .and_then(|entry| entry.extra.as_mut())
-        {
+        if let Some(extra) = self.tree.get_mut(node).and_then(|entry| entry.extra.as_mut()) {
             extra.trashed = None;
         }
         let mut back = node;
@@ -578,14 +562,7 @@ impl World {
     pub(super) fn copy(&mut self, node: Node, folder: Node, name: &str, now: i64) -> Option<Node> {
         let entry = self.tree.get(node)?.clone();
         if !entry.is_folder() {
-            return Some(self.add_content(
-                folder,
-                name,
-                entry.size,
-                entry.content(),
-                now,
-                entry.modified,
-            ));
+            return Some(self.add_content(folder, name, entry.size, entry.content(), now, entry.modified));
         }
         let children = self.tree.children(node).to_vec();
         let top = self.add_folder(folder, name, now);

@@ -1,5 +1,12 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
+pub mod check;
+mod problems;
+pub mod run;
+pub mod schema;
+mod simulated;
+pub mod simulate;
+
 use clap::Subcommand;
 
 use super::context::Context;
@@ -8,7 +15,16 @@ use super::messages::CommandError;
 
 /// What `drivejob` can be told to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Run a job file.
+    Run(run::Args),
+    /// Check job and tenant files.
+    Check(check::Args),
+    /// Print the JSON Schema of job and tenant files.
+    Schema(schema::Args),
+    /// Serve a simulated tenant on this machine.
+    Simulate(simulate::Args),
+}
 
 impl Command {
     /// Does it.
@@ -16,7 +32,12 @@ impl Command {
     /// # Errors
     ///
     /// What the user is told when it fails.
-    pub fn execute(self, _: &Context) -> Result<ExitCode, CommandError> {
-        match self {}
+    pub fn execute(self, context: &Context) -> Result<ExitCode, CommandError> {
+        match self {
+            Command::Run(args) => run::execute(&args, context),
+            Command::Check(args) => check::execute(&args, context),
+            Command::Schema(args) => schema::execute(&args, context),
+            Command::Simulate(args) => simulate::execute(&args, context),
+        }
     }
 }

@@ -56,9 +56,7 @@ impl Board {
     /// One look at everything.
     pub(super) fn view(&self, meter: &Meter, now: Instant) -> View {
         let drives = lock(&self.drives);
-        let ended = drives
-            .values()
-            .filter(|state| **state != DriveState::Started);
+        let ended = drives.values().filter(|state| **state != DriveState::Started);
         View {
             phase: match self.phase.load(Ordering::Relaxed) {
                 0 => Phase::Preparing,
@@ -222,10 +220,7 @@ mod tests {
             let view = board.view(&Meter::default(), Instant::now());
             view.busy.iter().map(|busy| busy.bytes).collect::<Vec<_>>()
         };
-        let started = Transfer::Started {
-            path: "/a",
-            size: 10,
-        };
+        let started = Transfer::Started { path: "/a", size: 10 };
         board.transfer(1, started);
         board.transfer(1, Transfer::Advanced(7));
         assert_eq!(busy(), [7]);

@@ -84,10 +84,7 @@ impl View {
             parts.push(format!("{} failed", self.failures));
         }
         if self.drives > 1 {
-            parts.push(format!(
-                "drives {}/{} listed",
-                self.drives_ended, self.drives
-            ));
+            parts.push(format!("drives {}/{} listed", self.drives_ended, self.drives));
         }
         parts
     }
@@ -160,11 +157,7 @@ fn bar(bytes: u64, size: u64) -> String {
         (bytes as f64 / size as f64).min(1.0)
     };
     let full = (share * BAR as f64) as usize;
-    format!(
-        "{}{}",
-        "#".repeat(full),
-        "-".repeat(BAR.saturating_sub(full))
-    )
+    format!("{}{}", "#".repeat(full), "-".repeat(BAR.saturating_sub(full)))
 }
 
 /// A text of at most that many columns: the beginning and, more of it, the end, where file names tell themselves apart.
@@ -189,11 +182,7 @@ fn shortened(text: &str, columns: usize) -> String {
     };
     let tail: Vec<char> = text.chars().rev().take_while(|at| fits(*at)).collect();
     // A mark that belongs to a letter which was cut off would sit on the gap.
-    let tail: String = tail
-        .into_iter()
-        .rev()
-        .skip_while(|at| width(*at) == 0)
-        .collect();
+    let tail: String = tail.into_iter().rev().skip_while(|at| width(*at) == 0).collect();
     format!("{head}{gap}{tail}")
 }
 
@@ -232,15 +221,10 @@ mod tests {
                 bytes: 1e6,
                 network: 11.0 * 1024.0 * 1024.0,
             },
-            wait: Some((
-                Duration::from_millis(20_100),
-                WaitReason::Pace,
-                "drive.list",
-            )),
+            wait: Some((Duration::from_millis(20_100), WaitReason::Pace, "drive.list")),
             busy: vec![
                 Busy {
-                    path: "/契約書/2026年度/秘密保持契約書（最終版）株式会社サンプル.pdf"
-                        .to_owned(),
+                    path: "/契約書/2026年度/秘密保持契約書（最終版）株式会社サンプル.pdf".to_owned(),
                     bytes: 6 << 20,
                     size: 12 << 20,
                 },
@@ -271,15 +255,7 @@ mod tests {
         let mut view = view();
         let one = view.busy.clone();
         view.busy = std::iter::repeat_n(one, 40).flatten().collect();
-        for (columns, rows) in [
-            (10, 3),
-            (21, 5),
-            (45, 24),
-            (65, 10),
-            (80, 24),
-            (200, 100),
-            (0, 0),
-        ] {
+        for (columns, rows) in [(10, 3), (21, 5), (45, 24), (65, 10), (80, 24), (200, 100), (0, 0)] {
             let frame = frame(&view, columns, rows);
             let width = columns.saturating_sub(1).max(20);
             for line in frame.lines() {
@@ -303,10 +279,7 @@ mod tests {
             ..view()
         };
         // 2 GiB at 11 MiB/s take longer than 4106 files at 38 a second.
-        assert_eq!(
-            listed.totals().last().map(String::as_str),
-            Some("4 min left")
-        );
+        assert_eq!(listed.totals().last().map(String::as_str), Some("4 min left"));
         let stuck = View {
             rates: Rates::default(),
             ..listed.clone()

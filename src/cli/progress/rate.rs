@@ -61,8 +61,7 @@ impl Meter {
 
     /// The speeds over the remembered span; zero until there are two samples.
     pub(super) fn rates(&self) -> Rates {
-        let (Some((from, first)), Some((to, last))) = (self.samples.front(), self.samples.back())
-        else {
+        let (Some((from, first)), Some((to, last))) = (self.samples.front(), self.samples.back()) else {
             return Rates::default();
         };
         let seconds = to.duration_since(*from).as_secs_f64();
@@ -102,18 +101,10 @@ mod tests {
             };
             meter.note(start + Duration::from_millis(100) * tick, moved);
             if tick == 999 {
-                assert!(
-                    (meter.rates().files - 10.0).abs() < 0.01,
-                    "{:?}",
-                    meter.rates()
-                );
+                assert!((meter.rates().files - 10.0).abs() < 0.01, "{:?}", meter.rates());
             }
         }
-        assert!(
-            (meter.rates().files - 2.0).abs() < 0.1,
-            "{:?}",
-            meter.rates()
-        );
+        assert!((meter.rates().files - 2.0).abs() < 0.1, "{:?}", meter.rates());
         assert!(meter.samples.len() < 60, "{}", meter.samples.len());
     }
 }

@@ -170,8 +170,8 @@ async fn read(
             "resourceName" => name = part.text().await.ok(),
             "overWrite" => overwrite = part.text().await.is_ok_and(|text| text == "true"),
             "FileData" => {
-                let parent = parent
-                    .ok_or_else(|| Refusal::invalid("toParentKey is missing before FileData"))?;
+                let parent =
+                    parent.ok_or_else(|| Refusal::invalid("toParentKey is missing before FileData"))?;
                 let name = name
                     .or_else(|| part.file_name().map(str::to_owned))
                     .ok_or_else(|| Refusal::invalid("resourceName is missing before FileData"))?;

@@ -69,9 +69,7 @@ fn route<'a>(method: &Method, path: &[&'a str]) -> Option<Route<'a>> {
     let (single, location, key) = match path {
         ["v2", "files", "root"] if get => (Single::ClassicRoot, None, Some("root")),
         ["v2", "group-folders"] if get => (Single::ClassicGroupFolders, None, None),
-        ["rl", location, "v2", "files", key] if get => {
-            (Single::ClassicGet, Some(*location), Some(*key))
-        }
+        ["rl", location, "v2", "files", key] if get => (Single::ClassicGet, Some(*location), Some(*key)),
         ["rl", location, "v2", "files", key, "children"] if get => {
             (Single::ClassicList, Some(*location), Some(*key))
         }
@@ -81,9 +79,7 @@ fn route<'a>(method: &Method, path: &[&'a str]) -> Option<Route<'a>> {
         ["rl", location, "v2", "files", key, "folder"] if post => {
             (Single::ClassicCreateFolder, Some(*location), Some(*key))
         }
-        ["rl", location, "v2", "recycle-files"] if get => {
-            (Single::ClassicTrash, Some(*location), None)
-        }
+        ["rl", location, "v2", "recycle-files"] if get => (Single::ClassicTrash, Some(*location), None),
         ["rl", location, "v2", "recycle-files", key, "restore"] if post => {
             (Single::ClassicTrashRestore, Some(*location), Some(*key))
         }
@@ -97,11 +93,7 @@ fn route<'a>(method: &Method, path: &[&'a str]) -> Option<Route<'a>> {
 }
 
 /// Answers a call of the api host outside `/v1.0`.
-pub(super) async fn serve(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn serve(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = segments(parts.uri.path());
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -231,10 +223,7 @@ impl Call<'_> {
         match route.single {
             Single::ClassicRoot | Single::ClassicGet => self.service.world.read(|world| {
                 let node = entry(self.service, world, self.member, route.location, key)?;
-                Ok(Answer::value(
-                    200,
-                    &view::resource(world, self.service, node),
-                ))
+                Ok(Answer::value(200, &view::resource(world, self.service, node)))
             }),
             Single::ClassicList => self.children(route.location, key),
             Single::ClassicVersions => self.versions(route.location, key),
@@ -291,14 +280,7 @@ impl Call<'_> {
             let items = nodes.get(offset..end).unwrap_or_default();
             let mut answer = Answer::json(
                 200,
-                view::children(
-                    world,
-                    self.service,
-                    folder,
-                    items,
-                    offset,
-                    end < nodes.len(),
-                ),
+                view::children(world, self.service, folder, items, offset, end < nodes.len()),
             );
             answer.listing = Some(Listing {
                 own_cursor: None,
@@ -337,10 +319,7 @@ impl Call<'_> {
                 return Err(Refusal::Drive(409, "CONFLICT", "duplicate name".to_owned()));
             }
             let node = world.add_folder(parent, name, now);
-            Ok(Answer::value(
-                201,
-                &view::resource(world, self.service, node),
-            ))
+            Ok(Answer::value(201, &view::resource(world, self.service, node)))
         })
     }
 
@@ -397,7 +376,10 @@ impl Call<'_> {
             if !world.tree.get(parent).is_some_and(Entry::is_alive) {
                 return Err(Refusal::not_found());
             }
-            let name = world.tree.get(node).map_or_else(String::new, |entry| entry.name.to_string());
+            let name = world
+                .tree
+                .get(node)
+                .map_or_else(String::new, |entry| entry.name.to_string());
             if let Some(other) = world.tree.child_named(parent, &name) {
                 if !overwrite {
                     return Err(Refusal::Drive(409, "CONFLICT", "duplicate name".to_owned()));
@@ -419,15 +401,14 @@ impl Call<'_> {
                 .iter()
                 .enumerate()
                 .filter(|(position, drive)| {
-                    matches!(drive.kind, DriveKind::Group(_))
-                        && world.may_reach(self.member, *position)
+                    matches!(drive.kind, DriveKind::Group(_)) && world.may_reach(self.member, *position)
                 })
                 .map(|(_, drive)| drive.root)
                 .collect();
             self.page(roots.len(), |index| {
-                roots.get(index).map_or(Value::Null, |root| {
-                    view::resource(world, self.service, *root)
-                })
+                roots
+                    .get(index)
+                    .map_or(Value::Null, |root| view::resource(world, self.service, *root))
             })
         })
     }

@@ -124,10 +124,7 @@ fn object(world: &World, service: &Service, node: Node, above: &str) -> Value {
     put("resourceType", kind(entry).into());
     put("resourcePath", path(above, entry).into());
     put("fileType", classic_type(entry).into());
-    put(
-        "folderType",
-        if group.is_some() { "group" } else { "my" }.into(),
-    );
+    put("folderType", if group.is_some() { "group" } else { "my" }.into());
     put("createDate", entry.created.into());
     put("updateDate", entry.modified.into());
     put("accessDate", entry.accessed.into());
@@ -194,12 +191,8 @@ pub(super) fn versions(world: &World, node: Node, with_current: bool) -> Vec<Val
         })
     };
     let by = entry.extra.as_ref().and_then(|extra| extra.updated_by);
-    let current =
-        with_current.then(|| version(entry.size, entry.created, entry.modified, by, true));
-    let older = entry
-        .extra
-        .iter()
-        .flat_map(|extra| extra.revisions.iter().rev());
+    let current = with_current.then(|| version(entry.size, entry.created, entry.modified, by, true));
+    let older = entry.extra.iter().flat_map(|extra| extra.revisions.iter().rev());
     current
         .into_iter()
         .chain(older.map(|old| version(old.size, old.created, old.modified, old.by, false)))
@@ -234,10 +227,7 @@ pub(super) fn recycled(world: &World, node: Node) -> Value {
     let Some(entry) = world.tree.get(node) else {
         return Value::Null;
     };
-    let trashed = entry
-        .extra
-        .as_ref()
-        .and_then(|extra| extra.trashed.as_ref());
+    let trashed = entry.extra.as_ref().and_then(|extra| extra.trashed.as_ref());
     let by = trashed.and_then(|trashed| trashed.by).unwrap_or(0);
     json!({
         "resourceName": &*entry.name,

@@ -86,19 +86,13 @@ async fn a_tree_is_found_from_its_root() {
     assert!(folder["resourcePath"].as_str().unwrap().ends_with('/'));
     let key = folder["resourceKey"].as_str().unwrap();
     assert_eq!(
-        get(
-            &simulator,
-            &caller,
-            &format!("/rl/{location}/v2/files/{key}")
-        )
-        .await
-        .1["resourceKey"],
+        get(&simulator, &caller, &format!("/rl/{location}/v2/files/{key}"))
+            .await
+            .1["resourceKey"],
         key
     );
     assert_eq!(
-        get(&simulator, &caller, &format!("/rl/1/v2/files/{key}"))
-            .await
-            .0,
+        get(&simulator, &caller, &format!("/rl/1/v2/files/{key}")).await.0,
         404
     );
 }
@@ -161,12 +155,7 @@ async fn files_go_up_and_come_down_again() {
         (201, &json!(2), &first["resourceKey"])
     );
     let key = second["resourceKey"].as_str().unwrap();
-    let (_, versions) = get(
-        &simulator,
-        &caller,
-        &format!("/rl/24101/v2/files/{key}/versions"),
-    )
-    .await;
+    let (_, versions) = get(&simulator, &caller, &format!("/rl/24101/v2/files/{key}/versions")).await;
     let sizes: Vec<_> = versions["items"]
         .as_array()
         .unwrap()
@@ -177,18 +166,11 @@ async fn files_go_up_and_come_down_again() {
 
     let download = format!("{files}/{key}/download");
     assert_eq!(
-        dressed(caller.http.get(&download))
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        dressed(caller.http.get(&download)).send().await.unwrap().status(),
         400
     );
     let request = || dressed(caller.http.get(&download)).header("X-DRIVE-API-TYPE", "reseller-api");
-    assert_eq!(
-        request().send().await.unwrap().bytes().await.unwrap(),
-        "second"
-    );
+    assert_eq!(request().send().await.unwrap().bytes().await.unwrap(), "second");
     let part = request().header("Range", "bytes=3-").send().await.unwrap();
     assert_eq!(
         (part.status().as_u16(), part.bytes().await.unwrap()),
@@ -234,10 +216,7 @@ async fn files_go_up_and_come_down_again() {
         &format!("/rl/24101/v2/files/{group}/children"),
     )
     .await;
-    assert_eq!(
-        (status, children["items"].as_array().unwrap().len()),
-        (200, 2)
-    );
+    assert_eq!((status, children["items"].as_array().unwrap().len()), (200, 2));
 }
 
 #[tokio::test]
@@ -253,16 +232,8 @@ async fn the_gateway_refuses_in_both_spellings() {
         let (simulator, caller) = start(World::demo(), options).await;
         let root = address(&simulator, "/v2/files/root");
         let other = root.replace("kr1simulator", "kr1other");
-        let quota = format!(
-            "{}/kr1simulator/drive/getQuota/v1",
-            simulator.endpoints().api
-        );
-        let bare = |address: &str| {
-            caller
-                .http
-                .get(address)
-                .header("consumerKey", "sim-consumer-key")
-        };
+        let quota = format!("{}/kr1simulator/drive/getQuota/v1", simulator.endpoints().api);
+        let bare = |address: &str| caller.http.get(address).header("consumerKey", "sim-consumer-key");
         for (request, status, number) in [
             (bare(&root), 401, "028"),
             (
@@ -271,11 +242,7 @@ async fn the_gateway_refuses_in_both_spellings() {
                 "029",
             ),
             (bare(&root).bearer_auth("old"), 401, "024"),
-            (
-                caller.http.get(&root).bearer_auth("sim-member-token"),
-                403,
-                "042",
-            ),
+            (caller.http.get(&root).bearer_auth("sim-member-token"), 403, "042"),
             (dressed(caller.http.get(&other)), 403, "041"),
             (dressed(caller.http.get(&quota)), 404, "001"),
         ] {

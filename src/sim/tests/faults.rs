@@ -36,10 +36,7 @@ impl Outcome {
     }
 
     fn header(&self, name: &str) -> &str {
-        let found = self
-            .response_headers
-            .iter()
-            .find(|(known, _)| known == name);
+        let found = self.response_headers.iter().find(|(known, _)| known == name);
         found.map_or("", |(_, value)| value)
     }
 }
@@ -58,12 +55,7 @@ async fn outcome(request: RequestBuilder) -> Outcome {
     found.response_headers = response
         .headers()
         .iter()
-        .map(|(name, value)| {
-            (
-                name.to_string(),
-                value.to_str().unwrap_or_default().to_owned(),
-            )
-        })
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
         .collect();
     loop {
         match tokio::time::timeout(Duration::from_millis(1_500), response.chunk()).await {
@@ -127,9 +119,7 @@ async fn faults_of_downloads() {
             },
             |seen| seen.json() == json!({"a": 1}),
         ),
-        (Action::CorruptGzip, |seen| {
-            seen.status == 200 && !seen.whole
-        }),
+        (Action::CorruptGzip, |seen| seen.status == 200 && !seen.whole),
         (
             Action::WrongContentType {
                 content_type: "image/png".to_owned(),
@@ -161,11 +151,7 @@ async fn faults_of_downloads() {
             .faults()
             .add(Rule::new("storage.download", action.clone()).about(name))
             .unwrap();
-        assert_eq!(
-            outcome(caller.get(&other)).await.bytes.len(),
-            SIZE,
-            "{action:?}"
-        );
+        assert_eq!(outcome(caller.get(&other)).await.bytes.len(), SIZE, "{action:?}");
         assert_eq!(simulator.faults().unreached().len(), 1);
         let seen = outcome(caller.get(&location)).await;
         assert!(
@@ -194,9 +180,7 @@ async fn list(caller: &Caller, cursor: Option<&str>) -> Outcome {
 }
 
 fn next(page: &Value) -> Option<String> {
-    page["responseMetaData"]["nextCursor"]
-        .as_str()
-        .map(str::to_owned)
+    page["responseMetaData"]["nextCursor"].as_str().map(str::to_owned)
 }
 
 #[tokio::test]
@@ -288,9 +272,7 @@ async fn cursors_that_lead_astray_and_lists_that_change() {
         }
     }
     assert_eq!(names.len(), 31);
-    assert!(
-        names.contains(&"file-000001.docx".to_owned()) && names.contains(&"new.txt".to_owned())
-    );
+    assert!(names.contains(&"file-000001.docx".to_owned()) && names.contains(&"new.txt".to_owned()));
     names.dedup();
     assert_eq!(names.len(), 31);
 }
@@ -303,23 +285,11 @@ async fn a_lost_answer_has_done_its_work() {
         .faults()
         .add(Rule::new("drive.create-folder-root", Action::LostAnswer))
         .unwrap();
-    let make = || {
-        caller.post(
-            "/users/me/drive/files/createfolder",
-            &json!({"fileName": "made"}),
-        )
-    };
+    let make = || caller.post("/users/me/drive/files/createfolder", &json!({"fileName": "made"}));
     assert!(make().send().await.is_err());
-    assert!(
-        simulator
-            .world()
-            .read(|world| world.find(0, "/made").is_some())
-    );
+    assert!(simulator.world().read(|world| world.find(0, "/made").is_some()));
     assert_eq!(make().send().await.unwrap().status(), 409);
-    assert_eq!(
-        simulator.calls().with_status("drive.create-folder-root", 0),
-        1
-    );
+    assert_eq!(simulator.calls().with_status("drive.create-folder-root", 0), 1);
 }
 
 #[tokio::test]
@@ -327,9 +297,8 @@ async fn faults_of_the_classic_generation() {
     let (simulator, caller) = start(world(), Options::default()).await;
     let address = |simulator: &Simulator, offset: usize| {
         let api = &simulator.endpoints().api;
-        let path = format!(
-            "{api}/r/kr1simulator/drive/rl/24101/v2/files/root/children?limit=10&offset={offset}"
-        );
+        let path =
+            format!("{api}/r/kr1simulator/drive/rl/24101/v2/files/root/children?limit=10&offset={offset}");
         caller.get(&path).header("consumerKey", "sim-consumer-key")
     };
     for (action, count, more) in [
@@ -337,16 +306,10 @@ async fn faults_of_the_classic_generation() {
         (Action::NoNextCursorOnFullPage, 10, false),
         (Action::DuplicateItems, 20, true),
     ] {
-        simulator
-            .faults()
-            .add(Rule::new("classic.list", action))
-            .unwrap();
+        simulator.faults().add(Rule::new("classic.list", action)).unwrap();
         let page = outcome(address(&simulator, 0)).await.json();
         assert_eq!(
-            (
-                page["items"].as_array().unwrap().len(),
-                page["hasMore"].as_bool()
-            ),
+            (page["items"].as_array().unwrap().len(), page["hasMore"].as_bool()),
             (count, Some(more))
         );
         simulator.faults().clear();

@@ -21,10 +21,7 @@ async fn token(simulator: &Simulator, caller: &Caller, fields: &[(&str, &str)]) 
 }
 
 async fn works(caller: &Caller, answer: &Value) -> u16 {
-    let token = answer["access_token"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let token = answer["access_token"].as_str().unwrap_or_default().to_owned();
     let caller = Caller {
         token,
         http: caller.http.clone(),
@@ -67,11 +64,7 @@ async fn refresh_tokens_rotate_and_end() {
         assert_eq!(works(&caller, &answer).await, 200);
         assert_eq!(
             answer["expires_in"],
-            if rotate {
-                json!("86400")
-            } else {
-                json!(86_400)
-            }
+            if rotate { json!("86400") } else { json!(86_400) }
         );
         assert_eq!(answer.get("refresh_token").is_some(), rotate);
         let again = if rotate && grace == 0 { 400 } else { 200 };
@@ -106,9 +99,7 @@ async fn a_code_is_good_once_and_for_ten_minutes() {
         let answer = authorize("file%20user.read").await;
         assert_eq!(answer.status(), StatusCode::FOUND);
         let location = header(&answer, "location");
-        let query = location
-            .strip_prefix("http://localhost:9876/callback?")
-            .unwrap();
+        let query = location.strip_prefix("http://localhost:9876/callback?").unwrap();
         let form = crate::sim::form::Form::parse(query);
         assert_eq!(form.text("state"), "a b");
         form.text("code").to_owned()
@@ -131,18 +122,12 @@ async fn a_code_is_good_once_and_for_ten_minutes() {
     let (status, answer) = exchange(&first).await;
     assert_eq!((status, works(&caller, &answer).await), (200, 200));
     let (status, again) = exchange(&first).await;
-    assert_eq!(
-        (status, &again["error"]),
-        (401, &json!("unauthorized_client"))
-    );
+    assert_eq!((status, &again["error"]), (401, &json!("unauthorized_client")));
     let late = code().await;
     simulator.clock().advance_seconds(601);
     assert_eq!(exchange(&late).await.0, 401);
     let refused = authorize("mail").await;
-    assert_eq!(
-        refused.json::<Value>().await.unwrap()["error"],
-        "invalid_scope"
-    );
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"], "invalid_scope");
 
     let revoke = format!("{}/oauth2/v2.0/revoke", simulator.endpoints().auth);
     let form = [
@@ -222,12 +207,7 @@ async fn assertions_are_verified_and_act_for_whom_they_name() {
         (&key, claims(jimin.clone()), 200, 200),
         (&other, claims(jimin.clone()), 400, 0),
         (&key, claims(json!({"exp": now + 3_700})), 400, 0),
-        (
-            &key,
-            claims(json!({"iat": now - 100, "exp": now - 1})),
-            400,
-            0,
-        ),
+        (&key, claims(json!({"iat": now - 100, "exp": now - 1})), 400, 0),
         (&key, claims(json!({"sub": "taro@example.com"})), 400, 0),
         (
             &key,
@@ -263,10 +243,7 @@ async fn assertions_are_verified_and_act_for_whom_they_name() {
     ];
     assert_eq!(token(&simulator, &caller, &fields).await.0, 400);
 
-    let server = signed(
-        &key,
-        &json!({"iss": "sim-server", "iat": now, "exp": now + 60}),
-    );
+    let server = signed(&key, &json!({"iss": "sim-server", "iat": now, "exp": now + 60}));
     let form = [
         ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
         ("assertion", server.as_str()),

@@ -42,10 +42,7 @@ async fn a_list_of_a_thousand_is_read_by_cursors_in_any_order() {
         };
         let (simulator, caller) = start(World::generated(&spec), options).await;
         let (items, pages) = read_list(&caller, "/users/me/drive/files?count=200", "files").await;
-        let ids: BTreeSet<_> = items
-            .iter()
-            .map(|item| item["fileId"].to_string())
-            .collect();
+        let ids: BTreeSet<_> = items.iter().map(|item| item["fileId"].to_string()).collect();
         assert_eq!((items.len(), ids.len(), pages), (1_000, 1_000, 5));
         assert_eq!(simulator.calls().of("drive.list-root"), 5);
         let expected: Vec<_> = simulator
@@ -120,20 +117,12 @@ async fn downloads_redirect_to_a_host_that_wants_the_token() {
     let (simulator, caller) = start(World::demo(), Options::default()).await;
     let wanted = id(&simulator, "/写真/富士山.jpg");
     let location = caller.location(&wanted).await;
-    assert!(
-        location.starts_with(&simulator.endpoints().storage),
-        "{location}"
-    );
-    assert_eq!(
-        caller.http.get(&location).send().await.unwrap().status(),
-        401
-    );
+    assert!(location.starts_with(&simulator.endpoints().storage), "{location}");
+    assert_eq!(caller.http.get(&location).send().await.unwrap().status(), 401);
     let whole = caller.download(&wanted).await;
-    let truth = simulator.world().read(|world| {
-        world
-            .bytes(world.find(0, "/写真/富士山.jpg").unwrap())
-            .unwrap()
-    });
+    let truth = simulator
+        .world()
+        .read(|world| world.bytes(world.find(0, "/写真/富士山.jpg").unwrap()).unwrap());
     assert_eq!(whole, truth);
 
     let etag = header(&caller.get(&location).send().await.unwrap(), "etag");
@@ -149,11 +138,7 @@ async fn downloads_redirect_to_a_host_that_wants_the_token() {
         }
         let response = request.send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{range} {if_range}");
-        assert_eq!(
-            response.bytes().await.unwrap(),
-            expected,
-            "{range} {if_range}"
-        );
+        assert_eq!(response.bytes().await.unwrap(), expected, "{range} {if_range}");
     }
 
     simulator.clock().advance_seconds(4_000);
@@ -164,11 +149,7 @@ async fn downloads_redirect_to_a_host_that_wants_the_token() {
 }
 
 async fn ticket(caller: &Caller, body: Value) -> (u16, Value) {
-    let response = caller
-        .post("/users/me/drive/files", &body)
-        .send()
-        .await
-        .unwrap();
+    let response = caller.post("/users/me/drive/files", &body).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
@@ -192,13 +173,11 @@ async fn put(
 async fn uploads_keep_bytes_times_and_names() {
     let (simulator, caller) = start(World::demo(), Options::default()).await;
     let bytes = b"not a seeded stream".repeat(1_000);
-    let body = json!({"fileName": "新しい.txt", "fileSize": bytes.len(), "modifiedTime": "2019-08-24T14:15:22Z"});
+    let body =
+        json!({"fileName": "新しい.txt", "fileSize": bytes.len(), "modifiedTime": "2019-08-24T14:15:22Z"});
     let (status, first) = ticket(&caller, body.clone()).await;
     assert_eq!((status, first["offset"].as_u64()), (200, Some(0)));
-    let no_token = caller
-        .http
-        .put(first["uploadUrl"].as_str().unwrap())
-        .body("x");
+    let no_token = caller.http.put(first["uploadUrl"].as_str().unwrap()).body("x");
     assert_eq!(no_token.send().await.unwrap().status(), 401);
     let made = put(&caller, &first["uploadUrl"], bytes.clone(), None)
         .await
@@ -250,11 +229,7 @@ async fn uploads_keep_bytes_times_and_names() {
 
     let (status, empty) = ticket(&caller, json!({"fileName": "empty", "fileSize": 0})).await;
     assert_eq!(status, 200);
-    assert!(
-        simulator
-            .world()
-            .read(|world| world.find(0, "/empty").is_some())
-    );
+    assert!(simulator.world().read(|world| world.find(0, "/empty").is_some()));
     assert_eq!(
         put(&caller, &empty["uploadUrl"], Vec::new(), None)
             .await
@@ -267,10 +242,7 @@ async fn uploads_keep_bytes_times_and_names() {
         (json!({"fileName": "n".repeat(201), "fileSize": 1}), 400),
         (json!({"fileName": "漢".repeat(200), "fileSize": 1}), 200),
         (json!({"fileName": "", "fileSize": 1}), 400),
-        (
-            json!({"fileName": "big", "fileSize": 10_737_418_241_u64}),
-            400,
-        ),
+        (json!({"fileName": "big", "fileSize": 10_737_418_241_u64}), 400),
         (
             json!({"fileName": "time", "fileSize": 1, "modifiedTime": "noon"}),
             400,
@@ -291,10 +263,7 @@ async fn a_broken_upload_is_resumed_where_it_broke() {
     let body = json!({"fileName": "large.bin", "fileSize": bytes.len()});
     simulator
         .faults()
-        .add(
-            Rule::new("storage.upload", Action::ResetAfterBytes { bytes: 123_456 })
-                .about("large.bin"),
-        )
+        .add(Rule::new("storage.upload", Action::ResetAfterBytes { bytes: 123_456 }).about("large.bin"))
         .unwrap();
     let (_, first) = ticket(&caller, body.clone()).await;
     assert!(
@@ -326,10 +295,7 @@ async fn a_broken_upload_is_resumed_where_it_broke() {
     .unwrap();
     assert_eq!(made.status(), 201);
     let made: Value = made.json().await.unwrap();
-    assert_eq!(
-        caller.download(made["fileId"].as_str().unwrap()).await,
-        bytes
-    );
+    assert_eq!(caller.download(made["fileId"].as_str().unwrap()).await, bytes);
     assert_eq!(simulator.calls().with_status("storage.upload", 0), 1);
     assert!(simulator.faults().unreached().is_empty());
 }
@@ -355,9 +321,7 @@ async fn rights_follow_the_member_of_the_token() {
         token: token.to_owned(),
         ..Caller::new(&simulator)
     };
-    let group = simulator
-        .world()
-        .read(|world| world.groups()[0].group_id.clone());
+    let group = simulator.world().read(|world| world.groups()[0].group_id.clone());
     let secret = simulator
         .world()
         .read(|world| world.drives().last().unwrap().owner.clone());
@@ -376,12 +340,7 @@ async fn rights_follow_the_member_of_the_token() {
         ("hanako", group_path.as_str(), 403, "ACCESS_DENIED"),
         ("taro", secret_path.as_str(), 200, ""),
         ("hanako", secret_path.as_str(), 403, "ACCESS_DENIED"),
-        (
-            "taro",
-            "/sharedrives/@9/files",
-            404,
-            "DRIVE_FOLDER_NOT_EXIST",
-        ),
+        ("taro", "/sharedrives/@9/files", 404, "DRIVE_FOLDER_NOT_EXIST"),
         (
             "sim-service-account-token",
             "/users/me/drive/files",
@@ -401,10 +360,7 @@ async fn rights_follow_the_member_of_the_token() {
     assert_eq!(drives["sharedrives"].as_array().unwrap().len(), 1);
 
     let shared = caller("jimin").json("/users/me/drive/sharedfolders").await;
-    let folder = shared["result"][0]["sharedFolderId"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let folder = shared["result"][0]["sharedFolderId"].as_str().unwrap().to_owned();
     let (items, _) = read_list(
         &caller("jimin"),
         &format!("/users/me/drive/sharedfolders/{folder}/files"),
@@ -473,20 +429,12 @@ async fn the_rate_window_refuses_and_opens_again() {
     ));
     let location = location.send().await.unwrap();
     assert_eq!(
-        (
-            location.status().as_u16(),
-            header(&location, "rateLimit-limit")
-        ),
+        (location.status().as_u16(), header(&location, "rateLimit-limit")),
         (302, String::new())
     );
     simulator.clock().advance_seconds(60);
     assert_eq!(
-        caller
-            .get("/users/me/drive/files")
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        caller.get("/users/me/drive/files").send().await.unwrap().status(),
         200
     );
     let calls = simulator.calls();
@@ -508,9 +456,7 @@ async fn too_many_at_once_are_refused() {
         .faults()
         .add(Rule::new(
             "drive.list-root",
-            Action::Delay {
-                milliseconds: 1_000,
-            },
+            Action::Delay { milliseconds: 1_000 },
         ))
         .unwrap();
     let slow = caller.get("/users/me/drive/files").send();
@@ -522,10 +468,7 @@ async fn too_many_at_once_are_refused() {
     };
     let (slow, quick) = tokio::join!(slow, quick);
     assert_eq!(
-        (
-            slow.unwrap().status().as_u16(),
-            quick.unwrap().status().as_u16()
-        ),
+        (slow.unwrap().status().as_u16(), quick.unwrap().status().as_u16()),
         (200, 503)
     );
     assert_eq!(simulator.calls().operations["drive.list-root"].refused, 1);
@@ -535,10 +478,7 @@ async fn too_many_at_once_are_refused() {
 async fn items_are_made_changed_trashed_and_brought_back() {
     let (simulator, caller) = start(World::demo(), Options::default()).await;
     let made = caller
-        .post(
-            "/users/me/drive/files/createfolder",
-            &json!({"fileName": "新規"}),
-        )
+        .post("/users/me/drive/files/createfolder", &json!({"fileName": "新規"}))
         .send()
         .await
         .unwrap();
@@ -548,10 +488,7 @@ async fn items_are_made_changed_trashed_and_brought_back() {
         .unwrap()
         .to_owned();
     let again = caller
-        .post(
-            "/users/me/drive/files/createfolder",
-            &json!({"fileName": "新規"}),
-        )
+        .post("/users/me/drive/files/createfolder", &json!({"fileName": "新規"}))
         .send()
         .await
         .unwrap();
@@ -615,21 +552,12 @@ async fn items_are_made_changed_trashed_and_brought_back() {
     );
     let (trash, _) = read_list(&caller, "/users/me/drive/trash-files", "trashFiles").await;
     assert_eq!(
-        (
-            trash.len(),
-            &trash[0]["fileName"],
-            &trash[0]["originalPath"]
-        ),
+        (trash.len(), &trash[0]["fileName"], &trash[0]["originalPath"]),
         (1, &json!("新規"), &json!("/"))
     );
     let restore = format!("/users/me/drive/trash-files/{folder}/restore");
     assert_eq!(
-        caller
-            .post(&restore, &json!({}))
-            .send()
-            .await
-            .unwrap()
-            .status(),
+        caller.post(&restore, &json!({})).send().await.unwrap().status(),
         200
     );
     assert_eq!(
@@ -656,15 +584,10 @@ async fn shared_drives_have_permissions_and_a_hundred_thousand_children_are_no_b
     let (items, pages) = read_list(&caller, &format!("{drive}/files?count=200"), "files").await;
     assert_eq!(pages, items.len().div_ceil(200));
     assert!(items.len() > 100_000);
-    let folder = items
-        .iter()
-        .find(|item| item["fileType"] == "FOLDER")
-        .unwrap()["fileId"]
+    let folder = items.iter().find(|item| item["fileType"] == "FOLDER").unwrap()["fileId"]
         .as_str()
         .unwrap();
-    let member = simulator
-        .world()
-        .read(|world| world.members()[1].user_id.clone());
+    let member = simulator.world().read(|world| world.members()[1].user_id.clone());
     let path = format!("{drive}/files/{folder}/permissions");
     let made = caller
         .post(&path, &json!({"userId": member, "type": "READ"}))
@@ -686,40 +609,21 @@ async fn shared_drives_have_permissions_and_a_hundred_thousand_children_are_no_b
 async fn another_process_controls_it_over_the_admin_port() {
     let (simulator, caller) = start(World::demo(), Options::default()).await;
     let admin = simulator.endpoints().admin.clone();
-    let post = |path: &str, body: Value| {
-        caller
-            .http
-            .post(format!("{admin}/{path}"))
-            .json(&body)
-            .send()
-    };
+    let post = |path: &str, body: Value| caller.http.post(format!("{admin}/{path}")).json(&body).send();
     let rule = json!({"operation": "users.list", "action": "html200"});
     assert_eq!(post("faults", rule.clone()).await.unwrap().status(), 200);
     assert_eq!(
-        post("faults", json!({"rule": [rule]}))
-            .await
-            .unwrap()
-            .status(),
+        post("faults", json!({"rule": [rule]})).await.unwrap().status(),
         200
     );
     assert_eq!(
-        post(
-            "faults",
-            json!([{"operation": "nothing", "action": "html200"}])
-        )
-        .await
-        .unwrap()
-        .status(),
-        400
-    );
-    let get = async |path: &str| {
-        caller
-            .http
-            .get(format!("{admin}/{path}"))
-            .send()
+        post("faults", json!([{"operation": "nothing", "action": "html200"}]))
             .await
             .unwrap()
-    };
+            .status(),
+        400
+    );
+    let get = async |path: &str| caller.http.get(format!("{admin}/{path}")).send().await.unwrap();
     assert_eq!(
         get("faults/unreached")
             .await
@@ -731,8 +635,7 @@ async fn another_process_controls_it_over_the_admin_port() {
             .len(),
         2
     );
-    let change =
-        json!({"change": "add-text", "drive": "me", "path": "/new/a.txt", "text": "hello"});
+    let change = json!({"change": "add-text", "drive": "me", "path": "/new/a.txt", "text": "hello"});
     assert_eq!(post("changes", change).await.unwrap().status(), 200);
     let random: Value = post("random-changes", json!({"seed": 1, "count": 5}))
         .await
@@ -770,18 +673,13 @@ async fn another_process_controls_it_over_the_admin_port() {
     caller.get("/users").send().await.unwrap();
     let calls: crate::sim::Calls = get("calls").await.json().await.unwrap();
     assert_eq!(calls.of("users.list"), 1);
-    assert_eq!(
-        post("reset-counters", json!({})).await.unwrap().status(),
-        200
-    );
+    assert_eq!(post("reset-counters", json!({})).await.unwrap().status(), 200);
     assert_eq!(simulator.calls().total(), 0);
 }
 
 #[tokio::test]
 async fn a_stopped_simulator_answers_no_more() {
-    let simulator = Simulator::start(World::demo(), Options::default())
-        .await
-        .unwrap();
+    let simulator = Simulator::start(World::demo(), Options::default()).await.unwrap();
     let caller = Caller::new(&simulator);
     caller.json("/users").await;
     let (text, token) = simulator.tenant_file_v2();

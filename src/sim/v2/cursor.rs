@@ -38,8 +38,7 @@ impl Cursor {
 
     pub(super) fn write(self) -> String {
         let mut plain = AWKWARD.to_vec();
-        plain
-            .extend_from_slice(format!("{:x},{},{}", self.list, self.offset, self.last).as_bytes());
+        plain.extend_from_slice(format!("{:x},{},{}", self.list, self.offset, self.last).as_bytes());
         // The padding is part of what a client must encode.
         while plain.len() % 3 != 1 {
             plain.push(b' ');
@@ -109,12 +108,7 @@ pub(super) fn list_number(kind: u64, about: u64, order: &str) -> u64 {
 }
 
 /// The page that a query asks for.
-pub(super) fn page<'a>(
-    nodes: &'a [Node],
-    list: u64,
-    query: &Form,
-    most: usize,
-) -> Result<Page<'a>, Refusal> {
+pub(super) fn page<'a>(nodes: &'a [Node], list: u64, query: &Form, most: usize) -> Result<Page<'a>, Refusal> {
     let count = count(query)?.min(most.max(1));
     let own = match query.get("cursor") {
         Some(text) => Cursor::read(text, list)?,
@@ -170,13 +164,7 @@ mod tests {
             .copied()
             .filter(|node| node.0 != 1 && node.0 != 7)
             .collect();
-        let second = page(
-            &shrunk,
-            1,
-            &Form::parse(&format!("count=4&cursor={next}")),
-            200,
-        )
-        .unwrap();
+        let second = page(&shrunk, 1, &Form::parse(&format!("count=4&cursor={next}")), 200).unwrap();
         assert_eq!(second.nodes, [Node(4), Node(5), Node(6), Node(8)]);
         assert!(page(&all, 1, &Form::parse("count=201"), 200).is_err());
         assert!(page(&all, 1, &Form::parse("count=0"), 200).is_err());

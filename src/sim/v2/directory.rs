@@ -188,13 +188,9 @@ fn shared_drives(
             }
             position
         } else {
-            let position = world.shared_drive(id).ok_or_else(|| {
-                Refusal::new(
-                    404,
-                    "DRIVE_FOLDER_NOT_EXIST",
-                    "Drive folder does not exist.",
-                )
-            })?;
+            let position = world
+                .shared_drive(id)
+                .ok_or_else(|| Refusal::new(404, "DRIVE_FOLDER_NOT_EXIST", "Drive folder does not exist."))?;
             if !world
                 .drives
                 .get(position)
@@ -204,10 +200,7 @@ fn shared_drives(
             }
             position
         };
-        let drive = world
-            .drives
-            .get_mut(position)
-            .ok_or_else(Refusal::not_found)?;
+        let drive = world.drives.get_mut(position).ok_or_else(Refusal::not_found)?;
         if single == Single::SharedrivesDelete {
             drive.deleted = true;
             return Ok(Answer::empty(204));
@@ -232,10 +225,7 @@ fn shared_drives(
             200
         };
         let drive = world.drives.get(position).ok_or_else(Refusal::not_found)?;
-        Ok(Answer::value(
-            status,
-            &view::shared_drive(world, options, drive),
-        ))
+        Ok(Answer::value(status, &view::shared_drive(world, options, drive)))
     })
 }
 

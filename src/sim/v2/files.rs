@@ -44,10 +44,9 @@ pub(super) fn upload_url(call: &Call<'_>) -> Result<Answer, Refusal> {
     let now = service.clock.now_ms();
     let modified = match call.body.get("modifiedTime") {
         None | Some(Value::Null) => None,
-        Some(Value::String(text)) => Some(
-            stamp::parse(text)
-                .ok_or_else(|| Refusal::invalid("modifiedTime is not a date-time"))?,
-        ),
+        Some(Value::String(text)) => {
+            Some(stamp::parse(text).ok_or_else(|| Refusal::invalid("modifiedTime is not a date-time"))?)
+        }
         Some(_) => return Err(Refusal::invalid("modifiedTime is not a date-time")),
     };
     let mut plan = Plan {
@@ -76,14 +75,9 @@ pub(super) fn upload_url(call: &Call<'_>) -> Result<Answer, Refusal> {
         Ok::<_, Refusal>(about)
     })?;
     let expires = now.saturating_add(service.options.url_seconds.saturating_mul(1_000));
-    let (number, offset) = service
-        .uploads()
-        .open(plan.clone(), call.flag("resume"), expires);
+    let (number, offset) = service.uploads().open(plan.clone(), call.flag("resume"), expires);
     let url = url(service, number, &plan, location, &parent_id);
-    Ok(Answer::value(
-        200,
-        &json!({ "uploadUrl": url, "offset": offset }),
-    ))
+    Ok(Answer::value(200, &json!({ "uploadUrl": url, "offset": offset })))
 }
 
 /// Redirects to the bytes of a file or revision.

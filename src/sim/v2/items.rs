@@ -18,11 +18,7 @@ fn changeable(call: &Call<'_>, world: &World) -> Result<Node, Refusal> {
 }
 
 fn taken() -> Refusal {
-    Refusal::new(
-        409,
-        "ALREADY_EXISTS",
-        "A file or folder of this name exists.",
-    )
+    Refusal::new(409, "ALREADY_EXISTS", "A file or folder of this name exists.")
 }
 
 /// Moves an entry into the trash.
@@ -30,11 +26,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Answer, Refusal> {
     let now = call.service.clock.now_ms();
     call.service.world.write(|world| {
         let node = changeable(call, world)?;
-        if world
-            .tree
-            .get(node)
-            .is_some_and(|entry| entry.is(flag::LOCKED))
-        {
+        if world.tree.get(node).is_some_and(|entry| entry.is(flag::LOCKED)) {
             return Err(Refusal::new(403, "LOCKED", "The file is locked."));
         }
         world.trash(node, now, Some(call.place.member));
@@ -185,10 +177,7 @@ pub(super) fn restore(call: &Call<'_>) -> Result<Answer, Refusal> {
             .get(node)
             .map(|entry| (entry.name.to_string(), entry.parent))
             .ok_or_else(Refusal::not_found)?;
-        let there = world
-            .tree
-            .get(parent)
-            .is_some_and(|folder| folder.is_alive());
+        let there = world.tree.get(parent).is_some_and(|folder| folder.is_alive());
         let folder = if there { parent } else { call.place.root };
         if world.tree.child_named(folder, &name).is_some() {
             return Err(taken());

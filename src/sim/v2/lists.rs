@@ -28,13 +28,7 @@ const FILE_KEYS: [&str; 9] = [
     "protect",
 ];
 /// Keys of `orderBy` for the trash (API 2.0 docs, sharedrive-trash-file-list).
-const TRASH_KEYS: [&str; 5] = [
-    "deletedTime",
-    "fileSize",
-    "fileType",
-    "fileName",
-    "originalPath",
-];
+const TRASH_KEYS: [&str; 5] = ["deletedTime", "fileSize", "fileType", "fileName", "originalPath"];
 /// Sorted lists that are kept.
 const KEPT_LISTS: usize = 16;
 
@@ -162,10 +156,7 @@ fn sort(world: &World, nodes: &[Node], order: &str) -> Vec<Node> {
             .map_or(String::new(), |(_, ending)| ending.to_owned())
     };
     let trashed = |entry: &Entry| {
-        let trashed = entry
-            .extra
-            .as_ref()
-            .and_then(|extra| extra.trashed.as_ref());
+        let trashed = entry.extra.as_ref().and_then(|extra| extra.trashed.as_ref());
         trashed.map_or((0, String::new()), |trashed| {
             (trashed.at, trashed.original_path.clone())
         })
@@ -277,13 +268,7 @@ pub(super) fn revisions(call: &Call<'_>) -> Result<Answer, Refusal> {
             .iter()
             .filter_map(|number| {
                 let number = number.0 as usize;
-                Some(view::revision(
-                    world,
-                    options,
-                    node,
-                    number,
-                    all.get(number)?,
-                ))
+                Some(view::revision(world, options, node, number, all.get(number)?))
             })
             .collect();
         let mut out = format!("{{\"revisions\":{}", Value::Array(items));
@@ -341,11 +326,7 @@ pub(super) fn shared_folders(call: &Call<'_>) -> Result<Answer, Refusal> {
             .filter(|share| page.nodes.contains(&share.node))
             .map(|share| view::shared_folder(world, options, share, call.place.member))
             .collect();
-        let mut out = format!(
-            "{{\"{}\":{}",
-            options.shared_folders_key,
-            Value::Array(items)
-        );
+        let mut out = format!("{{\"{}\":{}", options.shared_folders_key, Value::Array(items));
         view::push_metadata(&mut out, options, page.next);
         Ok(with_listing(Answer::json(200, out), &page))
     })

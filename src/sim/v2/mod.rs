@@ -98,11 +98,7 @@ struct Call<'a> {
 }
 
 /// Answers a call below `/v1.0`.
-pub(super) async fn serve(
-    service: Arc<Service>,
-    breaker: Breaker,
-    request: Request<Body>,
-) -> Response<Body> {
+pub(super) async fn serve(service: Arc<Service>, breaker: Breaker, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let path = segments(parts.uri.path());
     let words: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
@@ -126,37 +122,26 @@ pub(super) async fn serve(
     };
     let query = Form::parse(parts.uri.query().unwrap_or_default());
     let answer = match (route, body) {
-        (None, _) => Err(Refusal::new(
-            404,
-            "NOT_FOUND",
-            "There is nothing at this address",
-        )),
+        (None, _) => Err(Refusal::new(404, "NOT_FOUND", "There is nothing at this address")),
         (_, Err(refusal)) => Err(refusal),
-        (Some(route), Ok(body)) => {
-            access(&service, &parts.headers).and_then(|access| match &route {
-                Route::Plain(single, id) => {
-                    directory::answer(&service, &access, *single, id.as_deref(), &query, &body)
-                }
-                Route::Drive(route) => {
-                    let place = place(&service, &access, route)?;
-                    drive(&Call {
-                        service: &service,
-                        route,
-                        place,
-                        query: &query,
-                        body: &body,
-                    })
-                }
-            })
-        }
+        (Some(route), Ok(body)) => access(&service, &parts.headers).and_then(|access| match &route {
+            Route::Plain(single, id) => {
+                directory::answer(&service, &access, *single, id.as_deref(), &query, &body)
+            }
+            Route::Drive(route) => {
+                let place = place(&service, &access, route)?;
+                drive(&Call {
+                    service: &service,
+                    route,
+                    place,
+                    query: &query,
+                    body: &body,
+                })
+            }
+        }),
     };
     let answer = answer.unwrap_or_else(|refusal| {
-        service.error(
-            Dialect::V2,
-            refusal.status,
-            refusal.code,
-            &refusal.description,
-        )
+        service.error(Dialect::V2, refusal.status, refusal.code, &refusal.description)
     });
     service.finish(begun, answer)
 }
@@ -258,9 +243,7 @@ fn place(service: &Service, access: &Access, route: &DriveRoute) -> Result<Place
         (_, false) => &["file"],
     };
     demand_scope(service, access, scopes)?;
-    let place = service
-        .world
-        .read(|world| find_place(world, member, route))?;
+    let place = service.world.read(|world| find_place(world, member, route))?;
     if !reads && !place.writable {
         return Err(Refusal::denied());
     }
@@ -268,13 +251,7 @@ fn place(service: &Service, access: &Access, route: &DriveRoute) -> Result<Place
 }
 
 fn find_place(world: &World, member: usize, route: &DriveRoute) -> Result<Place, Refusal> {
-    let no_drive = || {
-        Refusal::new(
-            404,
-            "DRIVE_FOLDER_NOT_EXIST",
-            "Drive folder does not exist.",
-        )
-    };
+    let no_drive = || Refusal::new(404, "DRIVE_FOLDER_NOT_EXIST", "Drive folder does not exist.");
     let whole = |drive: usize| {
         let root = world.root(drive).ok_or_else(no_drive)?;
         Ok(Place {
@@ -295,13 +272,7 @@ fn find_place(world: &World, member: usize, route: &DriveRoute) -> Result<Place,
             let Some(folder) = &route.shared_folder else {
                 return whole(world.my_drive(owner).ok_or_else(no_drive)?);
             };
-            let missing = || {
-                Refusal::new(
-                    404,
-                    "NOT_FOUND",
-                    "Shared folder or permission does not exist.",
-                )
-            };
+            let missing = || Refusal::new(404, "NOT_FOUND", "Shared folder or permission does not exist.");
             let (index, share) = world
                 .shares
                 .iter()
@@ -387,10 +358,7 @@ impl Call<'_> {
     }
 
     fn flag(&self, name: &str) -> bool {
-        self.body
-            .get(name)
-            .and_then(Value::as_bool)
-            .unwrap_or(false)
+        self.body.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// The File object as an answer.

@@ -58,27 +58,17 @@ pub(super) fn route(method: &Method, path: &[&str]) -> Option<Route> {
         ["orgunits"] if get => plain(Single::OrgunitsList, None),
         ["sharedrives"] if get => plain(Single::SharedrivesList, None),
         ["sharedrives"] if method == Method::POST => plain(Single::SharedrivesCreate, None),
-        ["sharedrives", id] if method == Method::PATCH => {
-            plain(Single::SharedrivesUpdate, Some(id))
-        }
-        ["sharedrives", id] if method == Method::DELETE => {
-            plain(Single::SharedrivesDelete, Some(id))
-        }
-        ["users", of, "drive", "sharedfolders"] if get => {
-            drive(Family::My, Verb::Sharedfolders, of)
-        }
+        ["sharedrives", id] if method == Method::PATCH => plain(Single::SharedrivesUpdate, Some(id)),
+        ["sharedrives", id] if method == Method::DELETE => plain(Single::SharedrivesDelete, Some(id)),
+        ["users", of, "drive", "sharedfolders"] if get => drive(Family::My, Verb::Sharedfolders, of),
         ["users", of, "drive", "sharedfolders", folder, rest @ ..] => {
             let mut found = inside(Family::SharedFolder, of, method, rest)?;
             found.shared_folder = Some((*folder).to_owned());
             Some(Route::Drive(found))
         }
         ["users", of, "drive", rest @ ..] => inside(Family::My, of, method, rest).map(Route::Drive),
-        ["sharedrives", of, rest @ ..] => {
-            inside(Family::Shared, of, method, rest).map(Route::Drive)
-        }
-        ["groups", of, "folder", rest @ ..] => {
-            inside(Family::Group, of, method, rest).map(Route::Drive)
-        }
+        ["sharedrives", of, rest @ ..] => inside(Family::Shared, of, method, rest).map(Route::Drive),
+        ["groups", of, "folder", rest @ ..] => inside(Family::Group, of, method, rest).map(Route::Drive),
         _ => None,
     }
 }
@@ -106,12 +96,8 @@ fn inside(family: Family, of: &str, method: &Method, rest: &[&str]) -> Option<Dr
         ("GET", ["trash-files"]) => (Verb::Trash, None, None),
         ("POST", ["trash-files", id, "restore"]) => (Verb::TrashRestore, Some(id), None),
         ("DELETE", ["trash-files", id]) => (Verb::TrashDelete, Some(id), None),
-        ("GET", ["permissions"]) if family == Family::Shared => {
-            (Verb::DrivePermissions, None, None)
-        }
-        ("POST", ["permissions"]) if family == Family::Shared => {
-            (Verb::DrivePermissionCreate, None, None)
-        }
+        ("GET", ["permissions"]) if family == Family::Shared => (Verb::DrivePermissions, None, None),
+        ("POST", ["permissions"]) if family == Family::Shared => (Verb::DrivePermissionCreate, None, None),
         ("DELETE", ["permissions", id]) if family == Family::Shared => {
             (Verb::DrivePermissionDelete, None, Some(id))
         }
@@ -217,11 +203,7 @@ mod tests {
             (Method::GET, "/users/me", "users.get"),
             (Method::GET, "/users/me/drive", "drive.get"),
             (Method::GET, "/users/me/drive/files", "drive.list-root"),
-            (
-                Method::GET,
-                "/users/me/drive/files/X/children",
-                "drive.list",
-            ),
+            (Method::GET, "/users/me/drive/files/X/children", "drive.list"),
             (Method::GET, "/users/me/drive/files/X", "drive.get-item"),
             (
                 Method::POST,
@@ -233,39 +215,23 @@ mod tests {
                 "/users/me/drive/files/X/createfolder",
                 "drive.create-folder",
             ),
-            (
-                Method::POST,
-                "/users/me/drive/files",
-                "drive.upload-url-root",
-            ),
+            (Method::POST, "/users/me/drive/files", "drive.upload-url-root"),
             (Method::POST, "/users/me/drive/files/X", "drive.upload-url"),
-            (
-                Method::GET,
-                "/users/me/drive/files/X/download",
-                "drive.download",
-            ),
+            (Method::GET, "/users/me/drive/files/X/download", "drive.download"),
             (Method::DELETE, "/users/me/drive/files/X", "drive.delete"),
             (
                 Method::GET,
                 "/users/me/drive/sharedfolders",
                 "drive.sharedfolders",
             ),
-            (
-                Method::GET,
-                "/users/me/drive/sharedfolders/S",
-                "sharedfolder.get",
-            ),
+            (Method::GET, "/users/me/drive/sharedfolders/S", "sharedfolder.get"),
             (
                 Method::GET,
                 "/users/me/drive/sharedfolders/S/files/X/children",
                 "sharedfolder.list",
             ),
             (Method::GET, "/sharedrives", "sharedrives.list"),
-            (
-                Method::GET,
-                "/sharedrives/%402101/files",
-                "sharedrive.list-root",
-            ),
+            (Method::GET, "/sharedrives/%402101/files", "sharedrive.list-root"),
             (
                 Method::GET,
                 "/sharedrives/@2101/files/X/permissions",

@@ -35,9 +35,7 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Answer, Refusal> {
         }),
         Verb::Permissions => permissions(call),
         Verb::PermissionCreate => create_permission(call),
-        Verb::PermissionGet | Verb::PermissionModify | Verb::PermissionDelete => {
-            one_permission(call)
-        }
+        Verb::PermissionGet | Verb::PermissionModify | Verb::PermissionDelete => one_permission(call),
         Verb::PermissionsEnable | Verb::PermissionsDisable => enable_permissions(call),
         Verb::DrivePermissions | Verb::DrivePermissionCreate | Verb::DrivePermissionDelete => {
             drive_permissions(call)
@@ -94,24 +92,16 @@ fn set_link(call: &Call<'_>) -> Result<Answer, Refusal> {
                 object.insert("hasPassword".to_owned(), true.into());
             }
         }
-        let link: Link = serde_json::from_value(body)
-            .map_err(|_| Refusal::invalid("the link is not complete"))?;
-        let known = ["ORGANIZATION", "SPECIFIC_PEOPLE", "ANYONE"]
-            .contains(&link.access_type.as_str())
+        let link: Link =
+            serde_json::from_value(body).map_err(|_| Refusal::invalid("the link is not complete"))?;
+        let known = ["ORGANIZATION", "SPECIFIC_PEOPLE", "ANYONE"].contains(&link.access_type.as_str())
             && ["EDIT", "UPLOAD_DOWNLOAD", "UPLOAD", "DOWNLOAD", "PREVIEW"]
                 .contains(&link.link_permission_type.as_str());
         if !known {
-            return Err(Refusal::invalid(
-                "accessType or linkPermissionType is not valid",
-            ));
+            return Err(Refusal::invalid("accessType or linkPermissionType is not valid"));
         }
         entry.extra_mut().link = Some(link.clone());
-        Ok(link_answer(
-            if modify { 200 } else { 201 },
-            call,
-            &id,
-            &link,
-        ))
+        Ok(link_answer(if modify { 200 } else { 201 }, call, &id, &link))
     })
 }
 
@@ -156,9 +146,7 @@ fn share(call: &Call<'_>) -> Result<Answer, Refusal> {
 
 /// The name of a member or group; a refusal when there is none with this id or mail.
 fn named(world: &World, id: &str) -> Result<(String, String), Refusal> {
-    let member = world
-        .member(id)
-        .and_then(|member| world.members.get(member));
+    let member = world.member(id).and_then(|member| world.members.get(member));
     let group = world.group(id).and_then(|group| world.groups.get(group));
     match (member, group) {
         (Some(member), _) => Ok((member.user_id.clone(), member.display_name())),
@@ -187,8 +175,8 @@ fn set_share(call: &Call<'_>) -> Result<Answer, Refusal> {
             });
         }
         let given = call.body.get("members").cloned().unwrap_or_default();
-        let members: Vec<ShareMember> = serde_json::from_value(given)
-            .map_err(|_| Refusal::invalid("Invalid parameters received."))?;
+        let members: Vec<ShareMember> =
+            serde_json::from_value(given).map_err(|_| Refusal::invalid("Invalid parameters received."))?;
         let members = members
             .into_iter()
             .map(|mut member| {
@@ -277,9 +265,7 @@ fn one_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
             permissions.remove(position);
             return Ok(Answer::empty(204));
         }
-        let permission = permissions
-            .get_mut(position)
-            .ok_or_else(Refusal::not_found)?;
+        let permission = permissions.get_mut(position).ok_or_else(Refusal::not_found)?;
         if call.route.verb == Verb::PermissionModify {
             permission.kind = call.text("type").unwrap_or(&permission.kind).to_owned();
         }
@@ -335,10 +321,7 @@ fn drive_permissions(call: &Call<'_>) -> Result<Answer, Refusal> {
                 Err(Refusal::not_found())
             };
         }
-        Ok(Answer::value(
-            200,
-            &json!({ "permissions": drive.permissions }),
-        ))
+        Ok(Answer::value(200, &json!({ "permissions": drive.permissions })))
     })
 }
 

@@ -69,13 +69,7 @@ fn push_optional_id(out: &mut String, world: &World, node: Option<Node>) {
 }
 
 /// Appends the File object of an entry.
-pub(super) fn push_file(
-    out: &mut String,
-    world: &World,
-    options: &Options,
-    node: Node,
-    above: &Above,
-) {
+pub(super) fn push_file(out: &mut String, world: &World, options: &Options, node: Node, above: &Above) {
     use std::fmt::Write as _;
     let Some(entry) = world.tree.get(node) else {
         return;
@@ -126,17 +120,9 @@ pub(super) fn push_file(
         entry.is(flag::HAS_PERMISSION)
     );
     push_optional_id(out, world, permission_root);
-    let _ = write!(
-        out,
-        ",\"shared\":{},\"shareRootFileId\":",
-        shared_root.is_some()
-    );
+    let _ = write!(out, ",\"shared\":{},\"shareRootFileId\":", shared_root.is_some());
     push_optional_id(out, world, shared_root);
-    let _ = write!(
-        out,
-        ",\"resourceLocation\":{},\"statuses\":[",
-        above.location
-    );
+    let _ = write!(out, ",\"resourceLocation\":{},\"statuses\":[", above.location);
     let statuses = [
         (flag::LOCKED, "\"LOCKED\""),
         (flag::MALWARE, "\"MALWARE\""),
@@ -172,13 +158,12 @@ fn push_fields(out: &mut String, options: &Options, entry: &Entry) {
 /// The File object of one entry.
 pub(in crate::sim) fn file(world: &World, options: &Options, node: Node) -> String {
     let mut out = String::with_capacity(800);
-    let parent = world.tree.get(node).map_or(node, |entry| {
-        if entry.is(flag::ROOT) {
-            node
-        } else {
-            entry.parent
-        }
-    });
+    let parent = world.tree.get(node).map_or(
+        node,
+        |entry| {
+            if entry.is(flag::ROOT) { node } else { entry.parent }
+        },
+    );
     push_file(&mut out, world, options, node, &Above::of(world, parent));
     out
 }
@@ -204,10 +189,7 @@ pub(super) fn trash_file(world: &World, options: &Options, node: Node) -> Value 
     let Some(entry) = world.tree.get(node) else {
         return Value::Null;
     };
-    let trashed = entry
-        .extra
-        .as_ref()
-        .and_then(|extra| extra.trashed.as_ref());
+    let trashed = entry.extra.as_ref().and_then(|extra| extra.trashed.as_ref());
     let by = trashed.and_then(|trashed| trashed.by).unwrap_or(0);
     json!({
         "trashFileId": world.id(node),
@@ -266,12 +248,7 @@ pub(super) fn shared_drive(world: &World, options: &Options, drive: &Drive) -> V
 }
 
 /// A SharedFolder object, as one of the invited sees it.
-pub(super) fn shared_folder(
-    world: &World,
-    options: &Options,
-    share: &Share,
-    member: usize,
-) -> Value {
+pub(super) fn shared_folder(world: &World, options: &Options, share: &Share, member: usize) -> Value {
     let permission = share
         .members
         .iter()
@@ -297,14 +274,9 @@ pub(super) fn shared_folder(
 /// The id of an invitation: Base64 of owner, `D` and number, as the docs' example decodes.
 pub(super) fn shared_folder_id(world: &World, share: &Share) -> String {
     use base64::Engine as _;
-    let owner = world
-        .members
-        .get(share.owner)
-        .map_or(0, |owner| owner.number);
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!(
-        "{owner}_D_{}",
-        938_928_560_000 + u64::from(share.node.0)
-    ))
+    let owner = world.members.get(share.owner).map_or(0, |owner| owner.number);
+    base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .encode(format!("{owner}_D_{}", 938_928_560_000 + u64::from(share.node.0)))
 }
 
 /// A user of the directory.

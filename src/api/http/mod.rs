@@ -1,0 +1,543 @@
+//! The HTTP client: one way to make a call, with its place in the rate limit, its token, and its retries.
+//!
+//! No other module names the HTTP library.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+pub(super) use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+pub(super) use reqwest::{Method, Url};
+
+use super::auth::{Bearer, Keys};
+use super::pace::Pace;
+use super::refusal::Refusal;
+use super::retry::{Budget, Judgement, judge};
+use super::{Clock, Config, ConnectError, RetryPolicy};
+use crate::drive::{Error, ErrorKind};
+use crate::monitor::{Counter, Monitor, WaitReason, Waiting};
+
+pub(super) mod address;
+mod crowd;
+mod hosts;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use crowd::Crowd;
+use hosts::Hosts;
+pub(super) use transport::{Broken, Content, Line, Payload, Reply, content};
+use transport::{Outgoing, Transport};
+
+/// A tenant's service, ready to be called.
+#[derive(Debug)]
+pub(super) struct Client {
+    transport: Transport,
+    hosts: Hosts,
+    keys: Keys,
+    pace: Pace,
+    crowd: Crowd,
+    policy: RetryPolicy,
+    monitor: Arc<dyn Monitor>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A call to the service.
+pub(super) struct Call {
+    /// The operation, in the words of the API's catalogue.
+    pub operation: &'static str,
+    /// What it is about, for messages.
+    pub subject: String,
+    /// The method.
+    pub method: Method,
+    /// The address.
+    pub url: Url,
+    /// Whose token is sent; `None` for a call that needs none.
+    pub bearer: Option<Bearer>,
+    /// Further headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What is sent as JSON.
+    pub json: Option<Value>,
+    /// Whether a call whose answer was lost may simply be made again.
+    pub repeatable: bool,
+}
+
+impl Call {
+    /// A call that only reads.
+    pub(super) fn get(operation: &'static str, subject: impl Into<String>, url: Url, bearer: Bearer) -> Call {
+        Call {
+            operation,
+            subject: subject.into(),
+            method: Method::GET,
+            url,
+            bearer: Some(bearer),
+            headers: Vec::new(),
+            json: None,
+            repeatable: true,
+        }
+    }
+}
+
+/// The answer to a call that succeeded.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status, 200 to 299.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON; a byte-order mark before it does no harm.
+    pub(super) fn json(&self) -> Result<Value, String> {
+        let bytes = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
+        serde_json::from_slice(bytes).map_err(|error| format!("the answer is not JSON: {error}"))
+    }
+}
+
+/// A call that failed for good.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// The error for the caller of the seam.
+    pub error: Error,
+    /// Whether the service may have done what it was asked to.
+    pub lost: bool,
+    /// What the service said, when it answered.
+    pub refusal: Option<Refusal>,
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Error {
+        failed.error
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed {
+            error,
+            lost: false,
+            refusal: None,
+        }
+    }
+}
+
+/// What is being done, for errors and reports.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    /// The operation.
+    pub operation: &'static str,
+    /// What it is about.
+    pub subject: String,
+}
+
+impl Work {
+    pub(super) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::new(kind, self.operation, self.subject.clone(), message)
+    }
+}
+
+impl Client {
+    pub(super) fn new(config: &Config, monitor: Arc<dyn Monitor>) -> Result<Client, ConnectError> {
+        Ok(Client {
+            transport: Transport::new(config)?,
+            hosts: Hosts::new(config)?,
+            keys: Keys::new(config)?,
+            pace: Pace::new(
+                config.rate,
+                config.state_dir.clone(),
+                config.tenant_key.clone(),
+                Arc::clone(&config.clock),
+                Arc::clone(&monitor),
+            ),
+            crowd: Crowd::new(),
+            policy: config.retry,
+            monitor,
+            clock: Arc::clone(&config.clock),
+        })
+    }
+
+    /// A full budget for one piece of work.
+    pub(super) fn budget(&self) -> Budget {
+        Budget::new(self.policy)
+    }
+
+    /// The listener.
+    pub(super) fn monitor(&self) -> &Arc<dyn Monitor> {
+        &self.monitor
+    }
+
+    /// The clock.
+    pub(super) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Makes a call and reads its answer. An answer that cannot be read is asked for once more.
+    pub(super) async fn call<T>(
+        self: &Arc<Self>,
+        call: &Call,
+        read: impl Fn(&Answer) -> Result<T, String> + Send,
+    ) -> Result<T, Failed> {
+        self.call_within(&mut self.budget(), call, read).await
+    }
+
+    /// As [`Client::call`], within a budget that other calls share.
+    pub(super) async fn call_within<T>(
+        self: &Arc<Self>,
+        budget: &mut Budget,
+        call: &Call,
+        read: impl Fn(&Answer) -> Result<T, String> + Send,
+    ) -> Result<T, Failed> {
+        let work = Work {
+            operation: call.operation,
+            subject: call.subject.clone(),
+        };
+        let mut stale = None;
+        let mut unread = false;
+        loop {
+            let payload = match &call.json {
+                Some(value) => Payload::Json(value.clone()),
+                None => Payload::Nothing,
+            };
+            let shot = Shot {
+                method: call.method.clone(),
+                url: call.url.clone(),
+                bearer: call.bearer.clone(),
+                stale,
+                headers: call.headers.clone(),
+                payload,
+                line: Line::Call,
+            };
+            let generation;
+            let refusal = match self.exchange(&work, shot).await? {
+                Ok(Whole {
+                    status: status @ 200..=299,
+                    body,
+                    ..
+                }) => {
+                    match read(&Answer { status, body }) {
+                        Ok(value) => return Ok(value),
+                        Err(message) if unread => {
+                            return Err(self.spent(&work, budget, ErrorKind::Protocol, message, None));
+                        }
+                        // A call that acts is not made twice for an answer that cannot be read.
+                        Err(message) if !call.repeatable => {
+                            let mut failed = self.spent(&work, budget, ErrorKind::Protocol, message, None);
+                            failed.lost = true;
+                            return Err(failed);
+                        }
+                        Err(message) => {
+                            unread = true;
+                            self.pause(&work, budget, ErrorKind::Protocol, message, None)
+                                .await?;
+                            continue;
+                        }
+                    }
+                }
+                Ok(whole) => {
+                    generation = whole.generation;
+                    self.read_refusal(&whole)
+                }
+                Err(broken) => {
+                    let unavailable = ErrorKind::Unavailable { retry_after: None };
+                    if broken.sent && !call.repeatable {
+                        let mut failed = self.spent(&work, budget, unavailable, broken.message, None);
+                        failed.lost = true;
+                        return Err(failed);
+                    }
+                    self.pause(&work, budget, unavailable, broken.message, None)
+                        .await?;
+                    continue;
+                }
+            };
+            match judge(&refusal) {
+                Judgement::Renew if stale.is_none() && generation.is_some() => stale = generation,
+                Judgement::Renew => {
+                    let kind = ErrorKind::Unauthenticated;
+                    return Err(self.refused(&work, budget, kind, refusal));
+                }
+                Judgement::Final(kind) => {
+                    return Err(self.refused(&work, budget, kind, refusal));
+                }
+                Judgement::Again if !call.repeatable && refusal.status != 503 => {
+                    let unavailable = ErrorKind::Unavailable {
+                        retry_after: refusal.wait,
+                    };
+                    let mut failed = self.refused(&work, budget, unavailable, refusal);
+                    failed.lost = true;
+                    return Err(failed);
+                }
+                judgement => {
+                    self.hold_back(&work, budget, &judgement, refusal).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits as an answer demands that is worth another try.
+    pub(super) async fn hold_back(
+        &self,
+        work: &Work,
+        budget: &mut Budget,
+        judgement: &Judgement,
+        refusal: Refusal,
+    ) -> Result<(), Failed> {
+        let unavailable = ErrorKind::Unavailable {
+            retry_after: refusal.wait,
+        };
+        match judgement {
+            Judgement::Limited => {
+                let Some(time) = budget.limited(refusal.wait) else {
+                    return Err(self.refused(work, budget, unavailable, refusal));
+                };
+                self.pace.close(work.operation, time).await;
+                self.monitor.count(Counter::Retries, 1);
+                Ok(())
+            }
+            Judgement::Crowded => {
+                self.crowd.refused();
+                let Some(time) = budget.limited(refusal.wait) else {
+                    return Err(self.refused(work, budget, unavailable, refusal));
+                };
+                self.rest(work, time, WaitReason::RateLimited).await;
+                Ok(())
+            }
+            Judgement::Renew | Judgement::Again | Judgement::Final(_) => {
+                let message = refusal.message();
+                let wait = refusal.wait;
+                self.pause(work, budget, unavailable, message, wait).await
+            }
+        }
+    }
+
+    /// Takes a failure out of the budget and pauses, or gives up.
+    pub(super) async fn pause(
+        &self,
+        work: &Work,
+        budget: &mut Budget,
+        kind: ErrorKind,
+        message: String,
+        asked: Option<Duration>,
+    ) -> Result<(), Failed> {
+        let attempts = budget.attempts();
+        let Some(time) = budget.failed(asked) else {
+            let mut error = work.error(kind, message);
+            error.attempts = attempts;
+            return Err(Failed::from(error));
+        };
+        tracing::debug!(
+            operation = work.operation,
+            subject = work.subject,
+            message,
+            ?time,
+            "a call is repeated"
+        );
+        self.rest(work, time, WaitReason::Retry).await;
+        Ok(())
+    }
+
+    async fn rest(&self, work: &Work, time: Duration, why: WaitReason) {
+        self.monitor.waiting(&Waiting {
+            operation: work.operation,
+            time,
+            why,
+        });
+        tokio::time::sleep(time).await;
+        self.monitor.count(Counter::Retries, 1);
+    }
+
+    /// The error of an answer that is final.
+    pub(super) fn refused(&self, work: &Work, budget: &Budget, kind: ErrorKind, refusal: Refusal) -> Failed {
+        let mut failed = self.spent(work, budget, kind, refusal.message(), None);
+        failed.refusal = Some(refusal);
+        failed
+    }
+
+    fn spent(
+        &self,
+        work: &Work,
+        budget: &Budget,
+        kind: ErrorKind,
+        message: String,
+        refusal: Option<Refusal>,
+    ) -> Failed {
+        let mut error = work.error(kind, message);
+        error.attempts = budget.attempts();
+        Failed {
+            error,
+            lost: false,
+            refusal,
+        }
+    }
+
+    /// Sends one request in its turn and reads the whole answer.
+    async fn exchange(self: &Arc<Self>, work: &Work, shot: Shot) -> Result<Result<Whole, Broken>, Failed> {
+        let mut sent = match self.send(work, shot).await? {
+            Ok(sent) => sent,
+            Err(broken) => return Ok(Err(broken)),
+        };
+        Ok(sent.reply.collect().await.map(|body| Whole {
+            status: sent.reply.status,
+            headers: sent.reply.headers,
+            body,
+            generation: sent.generation,
+        }))
+    }
+
+    /// Sends one request in its turn and gives the head of the answer. A request that would carry the token to a host
+    /// that is none of the tenant's is not sent.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        work: &Work,
+        shot: Shot,
+    ) -> Result<Result<Sent, Broken>, Failed> {
+        if shot.bearer.is_some() && !self.hosts.admit(&shot.url) {
+            let message = format!(
+                "the service sent us to {}://{}, which is not a host of this tenant",
+                shot.url.scheme(),
+                shot.url.host_str().unwrap_or("")
+            );
+            return Err(work.error(ErrorKind::Protocol, message).into());
+        }
+        self.pace.permit(work.operation).await;
+        let mut headers: HeaderMap = shot.headers.into_iter().collect();
+        let mut generation = None;
+        if let Some(bearer) = &shot.bearer {
+            let authorization = self.keys.authorize(self, bearer, shot.stale).await?;
+            generation = Some(authorization.generation);
+            headers.extend(authorization.headers);
+        }
+        let place = self.crowd.enter().await;
+        tracing::trace!(
+            operation = work.operation,
+            method = %shot.method,
+            host = shot.url.host_str(),
+            path = shot.url.path(),
+            "request"
+        );
+        let sent = self
+            .transport
+            .send(Outgoing {
+                method: shot.method,
+                url: shot.url,
+                headers,
+                payload: shot.payload,
+                line: shot.line,
+            })
+            .await;
+        drop(place);
+        let status = sent.as_ref().ok().map(|reply| reply.status);
+        self.monitor.call(work.operation, status);
+        match status {
+            Some(200..=399) => {
+                self.crowd.good();
+                self.pace.answered(work.operation);
+            }
+            Some(429) | None => {}
+            Some(_) => self.pace.answered(work.operation),
+        }
+        Ok(sent.map(|reply| Sent { reply, generation }))
+    }
+
+    fn read_refusal(&self, whole: &Whole) -> Refusal {
+        Refusal::read(whole.status, &whole.headers, &whole.body, self.clock.now())
+    }
+
+    /// What a reply that is not a success says.
+    pub(super) async fn refusal(&self, reply: &mut Reply) -> Refusal {
+        let body = reply.collect().await.unwrap_or_default();
+        Refusal::read(reply.status, &reply.headers, &body, self.clock.now())
+    }
+
+    /// Asks for a token. A form goes to the configured host only, so it needs no host rule.
+    ///
+    /// The future is boxed, since every request with a token holds the future that asks for one.
+    pub(super) fn ask_for_token(
+        self: &Arc<Self>,
+        work: Work,
+        url: Url,
+        form: Vec<(&'static str, String)>,
+    ) -> BoxFuture<'static, Result<Value, Failed>> {
+        let client = Arc::clone(self);
+        Box::pin(async move {
+            let mut budget = client.budget();
+            loop {
+                let shot = Shot {
+                    method: Method::POST,
+                    url: url.clone(),
+                    bearer: None,
+                    stale: None,
+                    headers: Vec::new(),
+                    payload: Payload::Form(form.clone()),
+                    line: Line::Call,
+                };
+                match client.exchange(&work, shot).await? {
+                    Ok(whole) if (200..=299).contains(&whole.status) => {
+                        let answer = Answer {
+                            status: whole.status,
+                            body: whole.body,
+                        };
+                        return answer
+                            .json()
+                            .map_err(|message| work.error(ErrorKind::Protocol, message).into());
+                    }
+                    Ok(whole) => {
+                        let refusal = client.read_refusal(&whole);
+                        match judge(&refusal) {
+                            Judgement::Renew | Judgement::Final(_) => {
+                                let kind = ErrorKind::Unauthenticated;
+                                return Err(client.refused(&work, &budget, kind, refusal));
+                            }
+                            judgement => {
+                                client.hold_back(&work, &mut budget, &judgement, refusal).await?;
+                            }
+                        }
+                    }
+                    Err(broken) => {
+                        let unavailable = ErrorKind::Unavailable { retry_after: None };
+                        client
+                            .pause(&work, &mut budget, unavailable, broken.message, None)
+                            .await?;
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// A whole answer, whatever its status.
+struct Whole {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+    generation: Option<u64>,
+}
+
+/// The head of an answer.
+pub(super) struct Sent {
+    /// The answer.
+    pub reply: Reply,
+    /// Which generation of the token was sent.
+    pub generation: Option<u64>,
+}
+
+/// One request of a piece of work.
+pub(super) struct Shot {
+    /// The method.
+    pub method: Method,
+    /// The address.
+    pub url: Url,
+    /// Whose token is sent.
+    pub bearer: Option<Bearer>,
+    /// The generation of the token that was refused before.
+    pub stale: Option<u64>,
+    /// Headers beside the token.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What it carries.
+    pub payload: Payload,
+    /// What it is for.
+    pub line: Line,
+}

@@ -1,0 +1,308 @@
+//! Sends one request and reads one answer, with nothing decided about either.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use serde_json::Value;
+
+use super::{HeaderMap, Method, Url, hosts};
+use crate::api::refusal::shown;
+use crate::api::{Config, ConnectError, Timeouts};
+
+/// The connections of one tenant.
+#[derive(Debug)]
+pub(super) struct Transport {
+    /// For calls: compressed answers are unpacked.
+    calls: reqwest::Client,
+    /// For contents: bytes stay as they come.
+    contents: reqwest::Client,
+    timeouts: Timeouts,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api) enum Line {
+    /// A call, answered by a small text.
+    Call,
+    /// A file's content.
+    Content,
+}
+
+/// A request.
+pub(super) struct Outgoing {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub payload: Payload,
+    pub line: Line,
+}
+
+/// What a request carries. It has no `Debug`: a form may hold secrets.
+pub(in crate::api) enum Payload {
+    /// Nothing.
+    Nothing,
+    /// A JSON text.
+    Json(Value),
+    /// Form fields.
+    Form(Vec<(&'static str, String)>),
+    /// Bytes as they are.
+    Raw(Content),
+    /// A form with text fields and, as its last part, a file.
+    Multipart {
+        /// The text fields, in order.
+        fields: Vec<(&'static str, String)>,
+        /// Name of the part that holds the file.
+        part: &'static str,
+        /// The file's name.
+        name: String,
+        /// The file's content.
+        content: Content,
+    },
+}
+
+/// A file's content on its way out.
+pub(in crate::api) struct Content {
+    /// The bytes.
+    pub stream: BoxStream<'static, std::io::Result<Bytes>>,
+    /// How many there are.
+    pub length: u64,
+    /// How many are through; tells a slow upload from a stalled one.
+    pub progress: Arc<AtomicU64>,
+}
+
+/// A request that brought no whole answer.
+#[derive(Debug)]
+pub(in crate::api) struct Broken {
+    /// Whether the service may have acted on it.
+    pub sent: bool,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// The head of an answer, with its body still to come.
+pub(in crate::api) struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The address that answered.
+    pub url: Url,
+    response: reqwest::Response,
+    idle: Duration,
+}
+
+/// Largest answer to a call in bytes: a page of 200 items is a thousandth of it.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+impl Transport {
+    pub(super) fn new(config: &Config) -> Result<Transport, ConnectError> {
+        let timeouts = config.timeouts;
+        let local = Url::parse(&config.endpoints.api).is_ok_and(|url| hosts::is_loopback(&url));
+        let mut authorities = Vec::new();
+        for path in &config.extra_ca {
+            authorities.extend(certificates(path)?);
+        }
+        let build = |packed: bool| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("drivejob/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .connect_timeout(timeouts.connect)
+                .gzip(packed)
+                .tls_certs_merge(authorities.iter().cloned());
+            if local {
+                builder = builder.no_proxy();
+            }
+            builder
+                .build()
+                .map_err(|error| ConnectError::Client(chain(&error)))
+        };
+        Ok(Transport {
+            calls: build(true)?,
+            contents: build(false)?,
+            timeouts,
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer, for as long as bytes go out and [`Timeouts::headers`] more.
+    pub(super) async fn send(&self, outgoing: Outgoing) -> Result<Reply, Broken> {
+        let client = match outgoing.line {
+            Line::Call => &self.calls,
+            Line::Content => &self.contents,
+        };
+        let url = outgoing.url.clone();
+        let mut request = client
+            .request(outgoing.method, outgoing.url)
+            .headers(outgoing.headers);
+        if outgoing.line == Line::Content {
+            request = request.header("accept-encoding", "identity");
+        }
+        let mut progress = Arc::default();
+        request = match outgoing.payload {
+            Payload::Nothing => request,
+            Payload::Json(value) => request.json(&value),
+            Payload::Form(fields) => request.form(&fields),
+            Payload::Raw(content) => {
+                progress = Arc::clone(&content.progress);
+                let request = request
+                    .header("content-type", "application/octet-stream")
+                    .header("content-length", content.length);
+                if content.length == 0 {
+                    request.body(Bytes::new())
+                } else {
+                    request.body(reqwest::Body::wrap_stream(content.stream))
+                }
+            }
+            Payload::Multipart {
+                fields,
+                part,
+                name,
+                content,
+            } => {
+                progress = Arc::clone(&content.progress);
+                request.multipart(multipart(fields, part, name, content)?)
+            }
+        };
+        let answer = request.send();
+        tokio::pin!(answer);
+        let mut through = 0;
+        let response = loop {
+            match tokio::time::timeout(self.timeouts.headers, &mut answer).await {
+                Ok(response) => break response.map_err(broken)?,
+                Err(_) => {
+                    let now = progress.load(Ordering::Relaxed);
+                    if now == through {
+                        return Err(Broken {
+                            sent: true,
+                            message: format!("no answer within {:?}", self.timeouts.headers),
+                        });
+                    }
+                    through = now;
+                }
+            }
+        };
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            url,
+            response,
+            idle: self.timeouts.idle,
+        })
+    }
+}
+
+impl Reply {
+    /// The next bytes of the body, `None` at its end.
+    pub(in crate::api) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        match tokio::time::timeout(self.idle, self.response.chunk()).await {
+            Ok(chunk) => chunk.map_err(broken),
+            Err(_) => Err(Broken {
+                sent: true,
+                message: format!("no byte within {:?}", self.idle),
+            }),
+        }
+    }
+
+    /// The whole body, which must not be larger than an answer to a call can be.
+    pub(in crate::api) async fn collect(&mut self) -> Result<Bytes, Broken> {
+        let mut body = BytesMut::new();
+        while let Some(bytes) = self.chunk().await? {
+            if body.len() + bytes.len() > LARGEST_ANSWER {
+                return Err(Broken {
+                    sent: true,
+                    message: format!("an answer of more than {LARGEST_ANSWER} bytes"),
+                });
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body.freeze())
+    }
+
+    /// A header as text.
+    pub(in crate::api) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn multipart(
+    fields: Vec<(&'static str, String)>,
+    part: &'static str,
+    name: String,
+    content: Content,
+) -> Result<reqwest::multipart::Form, Broken> {
+    let mut form = reqwest::multipart::Form::new().percent_encode_noop();
+    for (name, value) in fields {
+        form = form.text(name, value);
+    }
+    let body = reqwest::Body::wrap_stream(content.stream);
+    let file = reqwest::multipart::Part::stream_with_length(body, content.length)
+        .file_name(name)
+        .mime_str("application/octet-stream")
+        .map_err(broken)?;
+    Ok(form.part(part, file))
+}
+
+fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, ConnectError> {
+    let wrong = |reason: String| ConnectError::Certificate {
+        path: path.to_owned(),
+        reason,
+    };
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(chain(&error)))?;
+    if found.is_empty() {
+        return Err(wrong("it holds no certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+/// A request that cannot be built was not sent, and neither was one without a connection.
+fn broken(error: reqwest::Error) -> Broken {
+    Broken {
+        sent: !(error.is_connect() || error.is_builder()),
+        message: chain(&error.without_url()),
+    }
+}
+
+/// An error and what lies under it, in one line. The address is not part of it: its query may be a secret.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut under = error.source();
+    while let Some(error) = under {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        under = error.source();
+    }
+    shown(&message)
+}
+
+/// A content of `length` bytes from `stream` that counts what goes through.
+pub(in crate::api) fn content(
+    stream: BoxStream<'static, std::io::Result<Bytes>>,
+    length: u64,
+    tell: impl Fn(u64) + Send + 'static,
+) -> Content {
+    let progress = Arc::new(AtomicU64::new(0));
+    let through = Arc::clone(&progress);
+    Content {
+        stream: stream
+            .inspect(move |bytes| {
+                if let Ok(bytes) = bytes {
+                    let length = bytes.len() as u64;
+                    through.fetch_add(length, Ordering::Relaxed);
+                    tell(length);
+                }
+            })
+            .boxed(),
+        length,
+        progress,
+    }
+}

@@ -1,0 +1,62 @@
+//! Reads values of JSON that come from outside, where a wrong type is an ordinary event.
+
+use serde_json::{Map, Value};
+
+/// The last part of a path, which may end in a slash.
+pub(super) fn last_part(path: &str) -> Option<String> {
+    let last = path.trim_end_matches('/').rsplit('/').next()?;
+    (!last.is_empty()).then(|| last.to_owned())
+}
+
+/// A text that is there and not empty.
+pub(super) fn text(raw: &Value, name: &str) -> Option<String> {
+    let text = raw.get(name)?.as_str()?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A text of that type.
+pub(super) fn as_text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A yes or no.
+pub(super) fn as_flag(value: Value) -> Option<bool> {
+    value.as_bool()
+}
+
+/// A number of bytes, as a number or as a text of digits.
+pub(super) fn as_size(value: Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64().or_else(|| {
+            let float = number.as_f64()?;
+            // Every whole number up to 2^53 is exact.
+            (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float)).then_some(float as u64)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A storage location code, a number or a text.
+pub(super) fn as_location(value: Value) -> Option<String> {
+    match value {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes a field out, read as a type. The inner `None` is a field that is missing or null, the outer one a wrong type.
+pub(super) fn take<T>(
+    fields: &mut Map<String, Value>,
+    name: &str,
+    read: impl Fn(Value) -> Option<T>,
+) -> Option<Option<T>> {
+    match fields.shift_remove(name) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => read(value).map(Some),
+    }
+}

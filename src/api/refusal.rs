@@ -1,0 +1,217 @@
+//! What a refusing answer says, in any of the service's forms.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::http::HeaderMap;
+
+/// Code and text of an answer that refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The service's own code, for example `TOO_MANY_REQUESTS`.
+    pub code: Option<String>,
+    /// The service's text, cut to a readable length.
+    pub text: String,
+    /// How long the service asks us to wait.
+    pub wait: Option<Duration>,
+}
+
+/// How much of a text is shown.
+const SHOWN: usize = 200;
+
+impl Refusal {
+    /// Reads `{code, description}` (API 2.0), `{error, error_description}` (OAuth), `{errorCode, errorMessage}`,
+    /// `{code, message}` and the version 1 envelope (classic), or shows what else came.
+    pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
+        let mut refusal = Refusal {
+            status,
+            wait: asked_wait(headers, now),
+            ..Refusal::default()
+        };
+        match serde_json::from_slice::<Value>(body) {
+            Ok(Value::Object(fields)) => {
+                let first = |keys: &[&str]| keys.iter().find_map(|key| fields.get(*key).and_then(text_of));
+                // A gateway answer may carry a number in `errorCode` and the word in `code`: the word says more.
+                refusal.code = first(&["code", "errorCode", "error"]);
+                refusal.text = first(&["description", "errorMessage", "message", "error_description"])
+                    .unwrap_or_default();
+            }
+            _ => refusal.text = shown(&String::from_utf8_lossy(body)),
+        }
+        refusal
+    }
+
+    /// Whether code or text holds a word, whatever the case.
+    pub(super) fn mentions(&self, word: &str) -> bool {
+        let has = |text: &str| text.to_ascii_uppercase().contains(word);
+        self.code.as_deref().is_some_and(has) || has(&self.text)
+    }
+
+    /// Whether the code holds a word, whatever the case.
+    pub(super) fn code_mentions(&self, word: &str) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| code.to_ascii_uppercase().contains(word))
+    }
+
+    /// Whether this is the refusal of a service account's token by Drive (API 2.0 docs, EN/auth-jwt).
+    pub(super) fn is_service_account(&self) -> bool {
+        self.status == 403
+            && (self.code_mentions("SERVICE_ACCOUNT_NOT_ALLOWED") || self.mentions("NOT ALLOWED API"))
+    }
+
+    /// A sentence for people.
+    pub(super) fn message(&self) -> String {
+        let mut message = format!("the service answered {}", self.status);
+        if let Some(code) = &self.code {
+            message.push(' ');
+            message.push_str(code);
+        }
+        if !self.text.is_empty() {
+            message.push_str(": ");
+            message.push_str(&self.text);
+        }
+        if self.is_service_account() {
+            message.push_str(" (the token of a service account cannot open Drive)");
+        }
+        message
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(shown(text)),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A text from outside, fit for a message: one line, no control characters, cut at [`SHOWN`] characters.
+pub(super) fn shown(text: &str) -> String {
+    let mut words = String::new();
+    for (count, character) in text.trim().chars().enumerate() {
+        if count == SHOWN {
+            words.push('…');
+            break;
+        }
+        words.push(if character.is_control() { ' ' } else { character });
+    }
+    words
+}
+
+/// `rateLimit-reset` in seconds (API 2.0 docs, EN/rate-limits), else `Retry-After` in seconds or as an HTTP date.
+fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let seconds = |text: &str| {
+        text.trim()
+            .parse::<f64>()
+            .ok()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    };
+    if let Some(wait) = header("ratelimit-reset").and_then(seconds) {
+        return Some(wait);
+    }
+    let text = header("retry-after")?;
+    seconds(text).or_else(|| {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(text)
+            .ok()?;
+        Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_refusal_is_read() {
+        let table: [(u16, &str, Option<&str>, &str); 9] = [
+            (
+                429,
+                r#"{"code":"TOO_MANY_REQUESTS","description":"API rate limit exceeded"}"#,
+                Some("TOO_MANY_REQUESTS"),
+                "API rate limit exceeded",
+            ),
+            (
+                400,
+                r#"{"error":"invalid_grant","error_description":"gone"}"#,
+                Some("invalid_grant"),
+                "gone",
+            ),
+            (
+                401,
+                r#"{"errorMessage":"Authentication failed, no authority","errorCode":"024","code":"UNAUTHORIZED"}"#,
+                Some("UNAUTHORIZED"),
+                "Authentication failed, no authority",
+            ),
+            (
+                404,
+                r#"{"errorCode":"001","message":"Not support url"}"#,
+                Some("001"),
+                "Not support url",
+            ),
+            (
+                500,
+                r#"{"code":1008,"message":"dup","result":{}}"#,
+                Some("1008"),
+                "dup",
+            ),
+            (403, r#"{"errorCode":42}"#, Some("42"), ""),
+            (502, "<html>\r\n<b>Bad</b>", None, "<html>  <b>Bad</b>"),
+            (502, "", None, ""),
+            (400, "[1]", None, "[1]"),
+        ];
+        for (status, body, code, text) in table {
+            let refusal = Refusal::read(status, &HeaderMap::new(), body.as_bytes(), Timestamp::UNIX_EPOCH);
+            assert_eq!(
+                (refusal.code.as_deref(), refusal.text.as_str()),
+                (code, text),
+                "{body}"
+            );
+        }
+        let long = Refusal::read(
+            500,
+            &HeaderMap::new(),
+            "가".repeat(9000).as_bytes(),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(long.text.chars().count(), SHOWN + 1);
+        let service = Refusal::read(
+            403,
+            &HeaderMap::new(),
+            br#"{"code":"FORBIDDEN","description":"Not allowed api"}"#,
+            Timestamp::UNIX_EPOCH,
+        );
+        assert!(service.message().contains("service account"));
+    }
+
+    #[test]
+    fn the_asked_wait_is_read_in_order_of_trust() {
+        let table: [(&[(&'static str, &str)], Option<u64>); 7] = [
+            (&[("ratelimit-reset", "21"), ("retry-after", "9")], Some(21)),
+            (&[("ratelimit-reset", "soon"), ("retry-after", "9")], Some(9)),
+            (&[("retry-after", "Thu, 01 Jan 1970 00:00:30 GMT")], Some(30)),
+            (&[("retry-after", "Wed, 31 Dec 1969 00:00:30 GMT")], Some(0)),
+            (&[("retry-after", "-5")], None),
+            (&[("retry-after", "NaN")], None),
+            (&[], None),
+        ];
+        for (pairs, seconds) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            assert_eq!(
+                asked_wait(&headers, Timestamp::UNIX_EPOCH),
+                seconds.map(Duration::from_secs),
+                "{pairs:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! API 2.0's objects, read with tolerance: what is not understood is kept, and what is wrong spoils no page.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::api::read::{as_flag, as_location, as_size, as_text, last_part, take, text};
+use crate::drive::BrokenItem;
+use crate::entry::{Entry, Kind, Properties, Quota};
+use crate::id::{DriveId, FileId};
+
+/// Reads one `File` of a listing (API 2.0 docs, KR/drive-file-lock) in `parent`.
+pub(super) fn entry(drive: &DriveId, parent: Option<&FileId>, raw: Value) -> Result<Entry, BrokenItem> {
+    let broken = |reason| BrokenItem {
+        id: text(&raw, "fileId"),
+        name: name_of(&raw),
+        reason,
+        raw: raw.clone(),
+    };
+    let Value::Object(fields) = &raw else {
+        return Err(broken("malformed"));
+    };
+    let Some(id) = text(&raw, "fileId") else {
+        return Err(broken("no-id"));
+    };
+    if !matches!(
+        fields.get("fileName"),
+        None | Some(Value::Null | Value::String(_))
+    ) {
+        return Err(broken("malformed"));
+    }
+    let Some(name) = name_of(&raw) else {
+        return Err(broken("no-name"));
+    };
+    match typed(drive, parent, fields.clone(), &id, name) {
+        Some(entry) => Ok(entry),
+        None => Err(broken("malformed")),
+    }
+}
+
+fn typed(
+    drive: &DriveId,
+    parent: Option<&FileId>,
+    mut fields: Map<String, Value>,
+    id: &str,
+    name: String,
+) -> Option<Entry> {
+    fields.shift_remove("fileId");
+    fields.shift_remove("fileName");
+    let file_type = take(&mut fields, "fileType", as_text)?;
+    let file_type = file_type.map(|word| word.to_uppercase());
+    let parent_id = take(&mut fields, "parentFileId", as_text)?;
+    let size = take(&mut fields, "fileSize", as_size)?;
+    let location = take(&mut fields, "resourceLocation", as_location)?;
+    let shared = take(&mut fields, "shared", as_flag)?;
+    let permission_root = take(&mut fields, "permissionRootFileId", as_text)?;
+    let modified = take_date(&mut fields, "modifiedTime")?;
+    let created = take_date(&mut fields, "createdTime")?;
+    let accessed = take_date(&mut fields, "accessedTime")?;
+    let mut properties = Properties {
+        file_type,
+        shared,
+        permission_root,
+        ..Properties::default()
+    };
+    if let Some(statuses) = take(&mut fields, "statuses", Some)? {
+        let Value::Array(statuses) = statuses else {
+            return None;
+        };
+        read_statuses(statuses, &mut properties, &mut fields);
+    }
+    fields.retain(|_, value| !value.is_null());
+    let is_folder = properties.file_type.as_deref() == Some("FOLDER");
+    properties.other = fields;
+    Some(Entry {
+        drive: drive.clone(),
+        id: FileId::new(id),
+        parent_id: parent_id
+            .filter(|id| !id.is_empty())
+            .map(FileId::new)
+            .or_else(|| parent.cloned()),
+        name,
+        kind: if is_folder { Kind::Folder } else { Kind::File },
+        size,
+        modified,
+        created,
+        accessed,
+        location,
+        properties,
+    })
+}
+
+/// `LOCKED MALWARE PROTECTED IN_PROGRESS` become properties; what else is there stays as it is.
+fn read_statuses(statuses: Vec<Value>, properties: &mut Properties, other: &mut Map<String, Value>) {
+    let (mut locked, mut protected, mut uploaded, mut virus) = (false, false, true, "none");
+    let mut unknown = Vec::new();
+    for status in statuses {
+        match status.as_str() {
+            Some("LOCKED") => locked = true,
+            Some("PROTECTED") => protected = true,
+            Some("IN_PROGRESS") => uploaded = false,
+            Some("MALWARE") => virus = "malware",
+            _ => unknown.push(status),
+        }
+    }
+    properties.locked = Some(locked);
+    properties.protected = Some(protected);
+    properties.uploaded = Some(uploaded);
+    properties.virus = Some(virus.to_owned());
+    if !unknown.is_empty() {
+        other.insert("statuses".to_owned(), Value::Array(unknown));
+    }
+}
+
+/// The name, or the last part of the path where there is none.
+fn name_of(raw: &Value) -> Option<String> {
+    text(raw, "fileName").or_else(|| last_part(&text(raw, "filePath")?))
+}
+
+/// Takes a date to the second out of the fields. Its text stays among them when it holds more than that, or is no date
+/// at all; `None` when it is no text.
+fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Timestamp>> {
+    let text = match fields.get(name) {
+        None | Some(Value::Null) => return Some(None),
+        Some(Value::String(text)) => text,
+        Some(_) => return None,
+    };
+    let Some((time, exact)) = date(text) else {
+        return Some(None);
+    };
+    if exact {
+        fields.shift_remove(name);
+    }
+    Some(Some(time))
+}
+
+/// Reads RFC 3339 with any number of fraction digits and with or without a colon in the offset; tells whether the text
+/// holds whole seconds. The documents' fractions repeat the seconds and mean nothing (section on conventions).
+pub(super) fn date(text: &str) -> Option<(Timestamp, bool)> {
+    let text = text.trim();
+    let (before, after) = text.split_once(['.', ',']).unwrap_or((text, ""));
+    let offset = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let fraction = &after[..after.len() - offset.len()];
+    let whole = format!("{before}{offset}");
+    // Only a full date, time and offset: 2017-06-22T10:50:59 has 19 characters.
+    let time: Timestamp = (whole.len() > 19).then(|| whole.parse().ok())??;
+    Some((time, fraction.is_empty()))
+}
+
+/// The quota of a drive.
+pub(super) fn quota(raw: &Value) -> Option<Quota> {
+    let quota = raw.get("quota")?;
+    let figure = |name: &str| quota.get(name).cloned().and_then(as_size);
+    quota.is_object().then(|| Quota {
+        total: figure("total"),
+        used: figure("used"),
+        trash: figure("trash"),
+    })
+}
+
+/// Where the next page begins; `None` on the last.
+pub(super) fn next_cursor(raw: &Value) -> Result<Option<String>, String> {
+    match raw
+        .get("responseMetaData")
+        .and_then(|data| data.get("nextCursor"))
+    {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(cursor)) if cursor.is_empty() => Ok(None),
+        Some(Value::String(cursor)) => Ok(Some(cursor.clone())),
+        Some(_) => Err("'nextCursor' is no text".to_owned()),
+    }
+}
+
+/// The first of the named arrays that is there.
+pub(super) fn items(mut raw: Value, names: &[&str]) -> Result<Vec<Value>, String> {
+    names
+        .iter()
+        .find_map(|name| match raw.get_mut(*name).map(Value::take) {
+            Some(Value::Array(items)) => Some(items),
+            _ => None,
+        })
+        .ok_or_else(|| format!("the answer holds no list '{}'", names.join("' or '")))
+}
+
+#[cfg(test)]
+mod tests;

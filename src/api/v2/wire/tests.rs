@@ -1,0 +1,159 @@
+//! Tables of items, dates and pages, good and bad.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+
+use super::*;
+
+fn read(raw: Value) -> Result<Entry, BrokenItem> {
+    entry(&DriveId::new("me"), Some(&FileId::new("parent")), raw)
+}
+
+#[test]
+fn the_documented_example_is_read_whole() {
+    let entry = read(json!({
+        "fileId": "QDIx", "parentFileId": "QDIw", "resourceLocation": 24101, "fileSize": 10,
+        "fileName": "works.txt", "filePath": "/a/works.txt", "fileType": "doc",
+        "createdTime": "2017-06-22T10:50:59.59+09:00", "modifiedTime": "2017-05-11T18:31:20+09:00",
+        "accessedTime": "yesterday", "hasPermission": false, "permissionRootFileId": null,
+        "shared": true, "shareRootFileId": "root1", "statuses": ["LOCKED", "NEW", "MALWARE"],
+        "shiny": {"a": [1]}, "empty": null
+    }))
+    .unwrap();
+    assert_eq!(entry.id, FileId::new("QDIx"));
+    assert_eq!(entry.parent_id, Some(FileId::new("QDIw")));
+    assert_eq!(entry.kind, Kind::File);
+    assert_eq!((entry.size, entry.location.as_deref()), (Some(10), Some("24101")));
+    assert_eq!(entry.created, "2017-06-22T01:50:59Z".parse().ok());
+    assert_eq!(entry.modified, "2017-05-11T09:31:20Z".parse().ok());
+    assert_eq!(entry.accessed, None);
+    let properties = entry.properties;
+    assert_eq!(properties.file_type.as_deref(), Some("DOC"));
+    assert_eq!(properties.locked, Some(true));
+    assert_eq!(properties.protected, Some(false));
+    assert_eq!(properties.uploaded, Some(true));
+    assert_eq!(properties.virus.as_deref(), Some("malware"));
+    assert_eq!(properties.shared, Some(true));
+    assert_eq!(properties.permission_root, None);
+    let other = json!({
+        "filePath": "/a/works.txt", "createdTime": "2017-06-22T10:50:59.59+09:00",
+        "accessedTime": "yesterday", "hasPermission": false, "shareRootFileId": "root1",
+        "statuses": ["NEW"], "shiny": {"a": [1]}
+    });
+    assert_eq!(Value::Object(properties.other), other);
+}
+
+#[test]
+fn little_is_enough() {
+    let entry =
+        read(json!({"fileId": "a", "filePath": "/x/name/", "fileType": "Folder", "fileSize": "12"})).unwrap();
+    assert_eq!(entry.name, "name");
+    assert!(entry.is_folder());
+    assert_eq!(entry.size, Some(12));
+    assert_eq!(entry.parent_id, Some(FileId::new("parent")));
+    assert_eq!(entry.properties.virus, None);
+    let entry = read(json!({"fileId": "a", "fileName": "n"})).unwrap();
+    assert_eq!((entry.kind, entry.size), (Kind::File, None));
+}
+
+#[test]
+fn wrong_items_are_broken_and_kept() {
+    let table = [
+        (json!({"fileName": "n"}), "no-id"),
+        (json!({"fileId": "", "fileName": "n"}), "no-id"),
+        (json!({"fileId": 7, "fileName": "n"}), "no-id"),
+        (json!({"fileId": null, "fileName": "n"}), "no-id"),
+        (json!({"fileId": "a"}), "no-name"),
+        (
+            json!({"fileId": "a", "fileName": null, "filePath": "/"}),
+            "no-name",
+        ),
+        (json!({"fileId": "a", "fileName": ["n"]}), "malformed"),
+        (
+            json!({"fileId": "a", "fileName": "n", "fileSize": -1}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "fileSize": "ten"}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "fileType": 3}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "statuses": "LOCKED"}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "modifiedTime": 12}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "parentFileId": {}}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "shared": "yes"}),
+            "malformed",
+        ),
+        (
+            json!({"fileId": "a", "fileName": "n", "resourceLocation": []}),
+            "malformed",
+        ),
+        (json!("text"), "malformed"),
+        (json!(null), "malformed"),
+    ];
+    for (raw, reason) in table {
+        let broken = read(raw.clone()).unwrap_err();
+        assert_eq!((broken.reason, &broken.raw), (reason, &raw));
+        if reason == "no-id" {
+            assert_eq!(broken.name.as_deref(), Some("n"));
+        }
+    }
+}
+
+#[test]
+fn dates_of_every_form_are_read_to_the_second() {
+    let table = [
+        ("2017-06-22T10:50:59+09:00", Some((1_498_096_259, true))),
+        ("2017-06-22T10:50:59.59+09:00", Some((1_498_096_259, false))),
+        (
+            "2017-06-22T10:50:59.123456789012345+0900",
+            Some((1_498_096_259, false)),
+        ),
+        ("2017-06-22T01:50:59Z", Some((1_498_096_259, true))),
+        ("1969-12-31T23:59:59.9Z", Some((-1, false))),
+        ("2017-06-22T10:50:59", None),
+        ("2017-06-22", None),
+        ("2017-13-22T10:50:59Z", None),
+        ("", None),
+        ("日本", None),
+    ];
+    for (text, expected) in table {
+        let read = date(text).map(|(time, exact)| (time.as_second(), exact));
+        assert_eq!(read, expected, "{text}");
+    }
+}
+
+#[test]
+fn pages_end_with_an_empty_cursor_and_need_their_list() {
+    for last in [
+        json!({}),
+        json!({"responseMetaData": null}),
+        json!({"responseMetaData": {}}),
+        json!({"responseMetaData": {"nextCursor": null}}),
+        json!({"responseMetaData": {"nextCursor": ""}}),
+    ] {
+        assert_eq!(next_cursor(&last), Ok(None));
+    }
+    let more = json!({"responseMetaData": {"nextCursor": "a+/="}});
+    assert_eq!(next_cursor(&more), Ok(Some("a+/=".to_owned())));
+    assert!(next_cursor(&json!({"responseMetaData": {"nextCursor": 7}})).is_err());
+    assert_eq!(
+        items(json!({"result": [1]}), &["result", "sharedFolders"]),
+        Ok(vec![json!(1)])
+    );
+    assert!(items(json!({"files": {}}), &["files"]).is_err());
+    assert!(items(json!([]), &["files"]).is_err());
+}

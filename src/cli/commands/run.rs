@@ -1,0 +1,75 @@
+//! `drivejob run`: a job file becomes a run.
+
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+
+use super::{problems, simulated};
+use crate::archive;
+use crate::cli::context::Context;
+use crate::cli::exit::ExitCode;
+use crate::cli::messages::CommandError;
+use crate::report::Report;
+use crate::runner;
+
+/// Run a job file.
+///
+/// An unfinished run of the same job goes on where it stopped. Ctrl-C stops: what is under way is finished first.
+/// A second Ctrl-C stops at once. Nothing is lost in either case.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = ExitCode::HELP)]
+pub struct Args {
+    /// The job file, TOML or JSON.
+    pub job: PathBuf,
+    /// Print the summary as one JSON object for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Draw no progress display; write a log line each minute.
+    #[arg(long)]
+    pub no_progress: bool,
+    /// Exit code of a run that finished with failures. Default: 3. It cannot be 0.
+    #[arg(long, value_name = "N")]
+    pub partial_exit_code: Option<NonZeroU8>,
+}
+
+/// Runs it and prints the summary.
+///
+/// # Errors
+///
+/// The job file is wrong, or the run could not go on.
+pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
+    let outcome = run(args, context);
+    match &outcome {
+        Ok(report) if args.json => context.print_json(&report.to_json())?,
+        Ok(report) => context.print(&report.to_text())?,
+        Err(error) if args.json => context.print_json(&error.to_json())?,
+        Err(_) => {}
+    }
+    let exit = ExitCode::from(outcome?.status);
+    Ok(exit.with_partial_as(args.partial_exit_code))
+}
+
+fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
+    let mut loaded = runner::load(&args.job).map_err(|error| {
+        problems::show(context, error.problems());
+        CommandError::from_error(ExitCode::Usage, &error)
+            .hint("`drivejob check` says what is wrong, and `drivejob schema` what may be written")
+    })?;
+    let mut host = context.host()?;
+    context.block_on(async {
+        let _simulators = simulated::start(&mut loaded, &mut host).await?;
+        let stop = context.stop_on_signals()?;
+        let progress = context.watch(!args.no_progress);
+        let outcome = runner::run(loaded, &host, progress.monitor(), stop).await;
+        // The display is gone before anything is printed.
+        drop(progress);
+        outcome.map_err(|error| CommandError::from_error(exit_of(&error), &error))
+    })
+}
+
+/// How the process ends when a run could not go on.
+fn exit_of(error: &runner::Error) -> ExitCode {
+    match error {
+        runner::Error::Archive(archive::Error::Held(_)) => ExitCode::Locked,
+        _ => ExitCode::Failed,
+    }
+}
