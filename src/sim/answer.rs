@@ -128,7 +128,7 @@ impl Answer {
         let length = self.payload.length();
         let (body, declared) = match self.payload {
             payload if !delivery.is_plain() => {
-                let true_length = length + delivery.extra;
+                let true_length = length.saturating_add(delivery.extra);
                 let sent = delivery.shorten_to.map_or(true_length, |to| to.min(true_length));
                 let declared = sent.saturating_add_signed(delivery.wrong_by);
                 (

@@ -349,7 +349,7 @@ impl World {
     fn random_change(&self, kind: u64, pick: u64, value: u64) -> Option<Change> {
         let node = Node(u32::try_from(pick % (self.tree.len() as u64).max(1)).ok()?);
         let entry = self.tree.get(node).filter(|entry| entry.is_alive())?;
-        let drive = self.drive_word(usize::from(entry.drive))?;
+        let drive = self.drive_word(entry.drive as usize)?;
         let folder = if entry.is_folder() { node } else { entry.parent };
         let inside = |name: String| {
             let above = self.path(folder);

@@ -39,7 +39,7 @@ impl Clock {
     /// The time now, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         let pace = *self.pace.read().unwrap_or_else(PoisonError::into_inner);
-        pace.at() + self.advanced.load(Ordering::Relaxed)
+        pace.at().saturating_add(self.advanced.load(Ordering::Relaxed))
     }
 
     /// Moves the clock forward by `milliseconds` at once.

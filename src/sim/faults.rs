@@ -378,10 +378,16 @@ mod tests {
 
     #[test]
     fn a_script_reads_from_text_and_back() {
-        let script: Script = toml::from_str(
-            "[[rule]]\noperation = \"drive.list\"\ncall = 2\naction = \"status\"\ncode = 503\nheaders = { Retry-After = \"1\" }\n\
-             [[rule]]\noperation = \"storage.download\"\nsubject = \"a.txt\"\ntimes = 0\naction = \"slow-drip\"\nbytes-per-second = 9\n",
-        )
+        let script: Script = serde_json::from_value(serde_json::json!({ "rule": [
+            {
+                "operation": "drive.list", "call": 2, "action": "status", "code": 503,
+                "headers": { "Retry-After": "1" },
+            },
+            {
+                "operation": "storage.download", "subject": "a.txt", "times": 0,
+                "action": "slow-drip", "bytes-per-second": 9,
+            },
+        ] }))
         .unwrap();
         assert_eq!(script.rules.len(), 2);
         assert_eq!(script.rules[1].action, Action::SlowDrip { bytes_per_second: 9 });

@@ -51,7 +51,7 @@ pub(super) fn read(assertion: &str, public_key: Option<&str>, now: i64) -> Resul
     if claims.exp <= seconds {
         return Err("JWT is expired");
     }
-    if claims.exp - claims.iat > LONGEST {
+    if claims.exp.saturating_sub(claims.iat) > LONGEST {
         return Err("JWT lives longer than 60 minutes");
     }
     Ok(claims)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::operation::Operation;
+use super::operation::{Bucket, Operation};
 
 /// Length of the service's rate window in milliseconds (API 2.0 docs, rate-limits: requests per minute).
 pub(super) const WINDOW_MS: i64 = 60_000;
@@ -31,6 +31,8 @@ pub struct Calls {
     pub connections: u64,
     /// Most calls of the api host that were being answered at the same time.
     pub most_at_once: usize,
+    /// The most calls of the classic generation, refused ones too, in any 60 seconds of the simulator's clock.
+    pub most_classic_in_a_minute: usize,
 }
 
 /// The calls of one operation.
@@ -88,7 +90,9 @@ pub(super) struct Rate {
 #[derive(Debug)]
 pub(super) struct Limits {
     rows: Vec<Mutex<Row>>,
+    classic: Mutex<Row>,
     per_minute: Option<usize>,
+    classic_per_minute: Option<usize>,
     window: Window,
     at_once: Arc<AtomicUsize>,
     most_at_once: AtomicUsize,
@@ -104,6 +108,47 @@ struct Row {
     admitted: VecDeque<i64>,
 }
 
+impl Row {
+    fn count(&mut self, now: i64) {
+        self.calls.total += 1;
+        while self.recent.front().is_some_and(|at| *at <= now - WINDOW_MS) {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(now);
+        self.calls.most_in_a_minute = self.calls.most_in_a_minute.max(self.recent.len());
+    }
+
+    /// Forgets the counts; what the limit knows stays.
+    fn forget(&mut self) {
+        self.calls = OperationCalls::default();
+        self.recent.clear();
+    }
+
+    fn judge(&mut self, now: i64, limit: usize, window: Window) -> Rate {
+        let window_start = match window {
+            Window::Sliding => now - WINDOW_MS,
+            Window::Fixed => now - now.rem_euclid(WINDOW_MS) - 1,
+        };
+        while self.admitted.front().is_some_and(|at| *at <= window_start) {
+            self.admitted.pop_front();
+        }
+        let refused = self.admitted.len() >= limit;
+        if !refused {
+            self.admitted.push_back(now);
+        }
+        let opens = self.admitted.front().map_or(0, |oldest| match window {
+            Window::Sliding => oldest + WINDOW_MS - now,
+            Window::Fixed => WINDOW_MS - now.rem_euclid(WINDOW_MS),
+        });
+        Rate {
+            used: self.admitted.len(),
+            limit,
+            reset_seconds: (opens + 999).div_euclid(1_000).max(0),
+            refused,
+        }
+    }
+}
+
 /// Counts one call as being answered until it is dropped.
 #[derive(Debug)]
 pub(super) struct AtOnce(Arc<AtomicUsize>);
@@ -115,10 +160,12 @@ impl Drop for AtOnce {
 }
 
 impl Limits {
-    pub(super) fn new(per_minute: Option<usize>, window: Window) -> Self {
+    pub(super) fn new(per_minute: Option<usize>, classic_per_minute: Option<usize>, window: Window) -> Self {
         Self {
             rows: Operation::all().map(|_| Mutex::default()).collect(),
+            classic: Mutex::default(),
             per_minute,
+            classic_per_minute,
             window,
             at_once: Arc::default(),
             most_at_once: AtomicUsize::new(0),
@@ -135,37 +182,20 @@ impl Limits {
     /// Counts a call and judges it; `None` when the operation has no limit.
     pub(super) fn count(&self, operation: Operation, now: i64) -> Option<Rate> {
         let mut row = self.row(operation)?;
-        row.calls.total += 1;
-        while row.recent.front().is_some_and(|at| *at <= now - WINDOW_MS) {
-            row.recent.pop_front();
-        }
-        row.recent.push_back(now);
-        row.calls.most_in_a_minute = row.calls.most_in_a_minute.max(row.recent.len());
-
-        let limit = self.per_minute.filter(|_| operation.is_limited())?;
-        let window_start = match self.window {
-            Window::Sliding => now - WINDOW_MS,
-            Window::Fixed => now - now.rem_euclid(WINDOW_MS) - 1,
-        };
-        while row.admitted.front().is_some_and(|at| *at <= window_start) {
-            row.admitted.pop_front();
-        }
-        let refused = row.admitted.len() >= limit;
-        if refused {
+        row.count(now);
+        let rate = match operation.bucket() {
+            Bucket::Unlimited => None,
+            Bucket::Own => Some(row.judge(now, self.per_minute?, self.window)),
+            Bucket::Classic => {
+                let mut category = self.classic.lock().unwrap_or_else(PoisonError::into_inner);
+                category.count(now);
+                Some(category.judge(now, self.classic_per_minute?, self.window))
+            }
+        }?;
+        if rate.refused {
             row.calls.refused += 1;
-        } else {
-            row.admitted.push_back(now);
         }
-        let opens = row.admitted.front().map_or(0, |oldest| match self.window {
-            Window::Sliding => oldest + WINDOW_MS - now,
-            Window::Fixed => WINDOW_MS - now.rem_euclid(WINDOW_MS),
-        });
-        Some(Rate {
-            used: row.admitted.len(),
-            limit,
-            reset_seconds: (opens + 999).div_euclid(1_000).max(0),
-            refused,
-        })
+        Some(rate)
     }
 
     /// Counts a refusal by the concurrent-access limit.
@@ -205,6 +235,12 @@ impl Limits {
             operations,
             connections: self.connections.load(Ordering::Relaxed) as u64,
             most_at_once: self.most_at_once.load(Ordering::Relaxed),
+            most_classic_in_a_minute: self
+                .classic
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .calls
+                .most_in_a_minute,
         }
     }
 
@@ -212,10 +248,13 @@ impl Limits {
     pub(super) fn reset(&self) {
         for operation in Operation::all() {
             if let Some(mut row) = self.row(operation) {
-                row.calls = OperationCalls::default();
-                row.recent.clear();
+                row.forget();
             }
         }
+        self.classic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forget();
         self.connections.store(0, Ordering::Relaxed);
         self.most_at_once.store(0, Ordering::Relaxed);
     }
@@ -223,33 +262,45 @@ impl Limits {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::{Limits, Window};
     use crate::sim::operation::{Operation, Single};
 
     #[test]
     fn the_window_admits_the_figure_and_opens_after_a_minute() {
         let operation = Operation::single(Single::UsersList);
-        for (window, opens_at) in [(Window::Sliding, 90_001), (Window::Fixed, 60_000)] {
-            let limits = Limits::new(Some(3), window);
-            let refused: Vec<bool> = [30_000, 30_001, 59_998, 59_999, opens_at - 1, opens_at]
+        let table = [
+            (Window::Sliding, [30_000, 30_001, 59_998, 59_999, 89_999, 90_000]),
+            (Window::Fixed, [30_000, 30_001, 59_998, 59_998, 59_999, 60_000]),
+        ];
+        for (window, times) in table {
+            let limits = Limits::new(Some(3), None, window);
+            let refused: Vec<bool> = times
                 .into_iter()
                 .map(|now| limits.count(operation, now).unwrap().refused)
                 .collect();
-            let before_opening = window == Window::Fixed || opens_at - 1 == 90_000;
-            assert!(before_opening);
-            match window {
-                Window::Sliding => assert_eq!(refused, [false, false, false, true, false, false]),
-                Window::Fixed => assert_eq!(refused, [false, false, false, true, true, false]),
-            }
-            assert_eq!(
-                limits.calls().operations["users.list"].refused,
-                refused.iter().filter(|r| **r).count() as u64
-            );
+            assert_eq!(refused, [false, false, false, true, true, false], "{window:?}");
+            assert_eq!(limits.calls().operations["users.list"].refused, 2);
         }
-        let free = Limits::new(Some(1), Window::Sliding);
+    }
+
+    #[test]
+    fn the_classic_generation_is_limited_as_one_and_the_storage_host_not_at_all() {
+        let limits = Limits::new(Some(100), Some(2), Window::Sliding);
+        let classic = |single| limits.count(Operation::single(single), 0).unwrap().refused;
+        assert!(!classic(Single::ClassicRoot));
+        assert!(!classic(Single::ClassicList));
+        assert!(classic(Single::ClassicDownload));
+        assert_eq!(limits.calls().most_classic_in_a_minute, 3);
+        assert_eq!(limits.calls().operations["classic.download"].refused, 1);
         assert!(
-            free.count(Operation::single(Single::StorageDownload), 0)
+            limits
+                .count(Operation::single(Single::StorageDownload), 0)
+                .is_none()
+        );
+        assert!(
+            limits
+                .count(Operation::single(Single::ClassicServerToken), 0)
                 .is_none()
         );
     }

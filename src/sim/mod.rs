@@ -32,6 +32,7 @@ mod connection;
 mod content;
 mod distort;
 mod download;
+mod edit;
 mod faults;
 mod form;
 mod import;
@@ -46,6 +47,7 @@ mod seed;
 mod service;
 mod stamp;
 mod storage;
+mod tokens;
 mod tree;
 mod truth;
 mod upload;
@@ -108,7 +110,7 @@ impl Simulator {
     /// # Errors
     /// A port cannot be opened.
     pub async fn start(world: World, options: Options) -> io::Result<Self> {
-        let limits = Limits::new(options.per_minute, options.window);
+        let limits = Limits::new(options.per_minute, options.classic_per_minute, options.window);
         let open = |port| {
             Door::open(
                 SocketAddr::new(options.listen, port),

@@ -1,170 +1,25 @@
 //! The auth host of both generations: logins, tokens, their renewal and their end.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Method, Request, Response, header};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::connection::Breaker;
-use super::content::mix;
 use super::faults::Subject;
 use super::form::{Form, encode, segments};
 use super::jwt;
 use super::operation::{Operation, Single};
-use super::options::Options;
 use super::people::Member;
 use super::service::{Dialect, Service};
-use super::world::World;
+use super::tokens::{Actor, Code, Refresh};
 
 /// Milliseconds an authorization code lives (API 2.0 docs, auth-oauth: 10 minutes).
 const CODE_MS: i64 = 600_000;
-/// Bytes of noise in a token: those of the service are long.
-const TOKEN_BYTES: u64 = 120;
 /// Largest form that is read.
 const FORM_BYTES: usize = 64 * 1024;
-
-/// Who acts with a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Actor {
-    /// The member at this position.
-    Member(usize),
-    /// The app's service account, which Drive refuses.
-    ServiceAccount,
-}
-
-impl Actor {
-    pub(super) fn member(self) -> Option<usize> {
-        match self {
-            Self::Member(member) => Some(member),
-            Self::ServiceAccount => None,
-        }
-    }
-}
-
-/// What an access token gives.
-#[derive(Debug, Clone)]
-pub(super) struct Access {
-    pub(super) actor: Actor,
-    scope: Arc<str>,
-    expires: i64,
-}
-
-impl Access {
-    /// Tells whether the token has one of these scopes.
-    pub(super) fn has_scope(&self, wanted: &[&str]) -> bool {
-        self.scope.split([' ', ',']).any(|scope| wanted.contains(&scope))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Refresh {
-    actor: Actor,
-    scope: Arc<str>,
-    expires: i64,
-}
-
-#[derive(Debug)]
-struct Code {
-    member: usize,
-    scope: Arc<str>,
-    redirect_uri: String,
-    expires: i64,
-}
-
-/// All tokens and codes in force.
-#[derive(Debug, Default)]
-pub(super) struct Tokens {
-    access: RwLock<HashMap<String, Access>>,
-    refresh: Mutex<HashMap<String, Refresh>>,
-    codes: Mutex<HashMap<String, Code>>,
-    made: AtomicU64,
-}
-
-impl Tokens {
-    pub(super) fn new(options: &Options, world: &World, now: i64) -> Self {
-        let tokens = Self::default();
-        let scope: Arc<str> = options.scope.as_str().into();
-        let login = world.member(&options.login_member).unwrap_or(0);
-        for given in &options.tokens {
-            let actor = match given.member.as_str() {
-                "service-account" => Actor::ServiceAccount,
-                "" => Actor::Member(login),
-                name => Actor::Member(world.member(name).unwrap_or(usize::MAX)),
-            };
-            tokens.keep(given.token.clone(), actor, Arc::clone(&scope), i64::MAX);
-        }
-        if !options.refresh_token.is_empty() {
-            let expires = now.saturating_add(options.refresh_token_seconds.saturating_mul(1_000));
-            tokens.keep_refresh(
-                options.refresh_token.clone(),
-                Refresh {
-                    actor: Actor::Member(login),
-                    scope,
-                    expires,
-                },
-            );
-        }
-        tokens
-    }
-
-    pub(super) fn find(&self, token: &str, now: i64) -> Option<Access> {
-        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
-        access.get(token).filter(|access| access.expires > now).cloned()
-    }
-
-    fn keep(&self, token: String, actor: Actor, scope: Arc<str>, expires: i64) {
-        let mut access = self.access.write().unwrap_or_else(PoisonError::into_inner);
-        access.insert(
-            token,
-            Access {
-                actor,
-                scope,
-                expires,
-            },
-        );
-    }
-
-    fn keep_refresh(&self, token: String, refresh: Refresh) {
-        self.refresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(token, refresh);
-    }
-
-    /// A new text that was never given out.
-    fn make(&self, kind: &str) -> String {
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let bytes: Vec<u8> = (0..TOKEN_BYTES / 8)
-            .flat_map(|word| mix(mix(number) ^ word).to_le_bytes())
-            .collect();
-        format!("{kind}AAAB{}{number}", URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    /// Ends every access token at once, as after a change of the app's secret.
-    pub(super) fn end_all_access(&self) {
-        self.access
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    fn revoke(&self, token: &str) {
-        self.access
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(token);
-        self.refresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(token);
-    }
-}
 
 /// An error of the auth host: status, word, sentence.
 type Refusal = (u16, &'static str, String);
@@ -293,20 +148,15 @@ fn redirect_with_code(service: &Service, form: &Form, scope: Arc<str>) -> Result
         return Err(refusal(400, "invalid_request", "redirect_uri is missing"));
     }
     let code = service.tokens.make("code");
-    service
-        .tokens
-        .codes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(
-            code.clone(),
-            Code {
-                member,
-                scope,
-                redirect_uri: redirect_uri.to_owned(),
-                expires: service.clock.now_ms() + CODE_MS,
-            },
-        );
+    service.tokens.codes().insert(
+        code.clone(),
+        Code {
+            member,
+            scope,
+            redirect_uri: redirect_uri.to_owned(),
+            expires: service.clock.now_ms() + CODE_MS,
+        },
+    );
     let joint = if redirect_uri.contains('?') { '&' } else { '?' };
     Ok(Answer::redirect(format!(
         "{redirect_uri}{joint}code={}&state={}",
@@ -355,11 +205,7 @@ fn token(service: &Service, form: &Form) -> Result<Answer, Refusal> {
 
 fn take_code(service: &Service, form: &Form) -> Result<Code, Refusal> {
     let now = service.clock.now_ms();
-    let mut codes = service
-        .tokens
-        .codes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut codes = service.tokens.codes();
     codes
         .remove(form.text("code"))
         .filter(|code| code.expires > now)
@@ -370,11 +216,7 @@ fn refresh(service: &Service, token: &str) -> Result<Answer, Refusal> {
     let now = service.clock.now_ms();
     let options = &service.options;
     let found = {
-        let mut all = service
-            .tokens
-            .refresh
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = service.tokens.refreshes();
         let found = all
             .get_mut(token)
             .filter(|refresh| refresh.expires > now)

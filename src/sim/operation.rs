@@ -104,14 +104,32 @@ impl Operation {
         (0..u16::try_from(Self::count()).unwrap_or(u16::MAX)).map(Self)
     }
 
-    /// True for calls that the service limits: everything but the auth host and the storage hosts.
-    pub(super) fn is_limited(self) -> bool {
+    /// How the service limits calls of this operation.
+    pub(super) fn bucket(self) -> Bucket {
         let name = self.name();
-        !(name.starts_with("oauth.")
+        if name.starts_with("oauth.")
             || name.starts_with("storage.")
             || name.starts_with("classic.serv")
-            || name == "unknown")
+            || name == "unknown"
+        {
+            Bucket::Unlimited
+        } else if name.starts_with("classic.") {
+            Bucket::Classic
+        } else {
+            Bucket::Own
+        }
     }
+}
+
+/// What calls are counted together for the rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bucket {
+    /// Calls of the auth and storage hosts have no limit.
+    Unlimited,
+    /// API 2.0 counts each operation by itself.
+    Own,
+    /// The classic generation counts a whole category of its API, here Drive.
+    Classic,
 }
 
 fn names() -> &'static [String] {

@@ -76,8 +76,10 @@ pub struct Options {
     /// Most items of an API 2.0 page, whatever its `count` asks for: a page may hold fewer than were asked for.
     pub v2_page: usize,
 
-    /// Calls a minute and operation; `None` = no limit.
+    /// Calls a minute and operation of API 2.0 (API 2.0 docs, rate-limits: 60 or 240); `None` = no limit.
     pub per_minute: Option<usize>,
+    /// Calls a minute of the classic generation, all its Drive operations together; `None` = no limit.
+    pub classic_per_minute: Option<usize>,
     /// How the minute is counted.
     pub window: Window,
     /// Most calls of the api host that are answered at the same time; `None` = no limit.
@@ -189,6 +191,7 @@ impl Default for Options {
             classic_page: 1_000,
             v2_page: 200,
             per_minute: None,
+            classic_per_minute: None,
             window: Window::default(),
             at_once: None,
             at_once_status: 429,

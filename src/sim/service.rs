@@ -13,10 +13,10 @@ use super::connection::Breaker;
 use super::distort::distort;
 use super::faults::{Action, Faults, Subject};
 use super::limits::{AtOnce, Limits, Rate};
-use super::oauth::{Access, Tokens};
-use super::operation::Operation;
+use super::operation::{Bucket, Operation};
 use super::options::{GatewayErrors, Options};
 use super::storage::Uploads;
+use super::tokens::{Access, Tokens};
 use super::tree::{Entry, Node};
 use super::world::World;
 
@@ -181,7 +181,7 @@ impl Service {
         subject: impl FnOnce() -> Subject,
     ) -> Result<Begun, Box<Response<Body>>> {
         let rate = self.limits.count(operation, self.clock.now_ms());
-        let at_once = if operation.is_limited() {
+        let at_once = if operation.bucket() != Bucket::Unlimited {
             let entered = self.limits.enter(self.options.at_once);
             if entered.is_none() {
                 self.limits.count_refusal(operation);
@@ -197,7 +197,7 @@ impl Service {
             None
         };
         if let Some(rate) = rate.filter(|rate| rate.refused) {
-            let answer = with_rate(self.too_many(dialect, 429), rate);
+            let answer = with_rate(operation, self.too_many(dialect, 429), rate);
             return Err(Box::new(self.send(
                 operation,
                 answer,
@@ -358,7 +358,7 @@ impl Service {
         if let Some(rate) = begun.rate
             && answer.status != 302
         {
-            answer = with_rate(answer, rate);
+            answer = with_rate(begun.operation, answer, rate);
         }
         self.send(begun.operation, answer, &delivery, &begun.breaker)
     }
@@ -435,8 +435,11 @@ fn fault_code(status: u16) -> &'static str {
     }
 }
 
-/// Adds the four headers of the API 2.0 docs, rate-limits; `ssed` is their spelling.
-fn with_rate(answer: Answer, rate: Rate) -> Answer {
+/// Adds the four headers of the API 2.0 docs, rate-limits; `ssed` is their spelling. No such headers of the classic generation are known.
+fn with_rate(operation: Operation, answer: Answer, rate: Rate) -> Answer {
+    if operation.bucket() != Bucket::Own {
+        return answer;
+    }
     answer
         .with(HeaderName::from_static("ratelimit-ssed"), rate.used.to_string())
         .with(HeaderName::from_static("ratelimit-limit"), rate.limit.to_string())

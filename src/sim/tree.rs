@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) modified: i64,
     pub(super) accessed: i64,
     pub(super) parent: Node,
-    pub(super) drive: u16,
+    pub(super) drive: u32,
     pub(super) flags: u16,
     pub(super) children: Option<Box<Children>>,
     pub(super) extra: Option<Box<Extra>>,

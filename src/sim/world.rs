@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::content::{Content, mix};
 use super::people::{AccessibleRange, Drive, DriveKind, Group, Member, Share};
-use super::tree::{Entry, Node, Revision, Trashed, Tree, flag};
+use super::tree::{Entry, Node, Tree, flag};
 
 /// Start of the numbers in ids; the first entries of the docs' examples have numbers of this size.
 const FIRST_NUMBER: u64 = 1_467_056_010_000;
@@ -28,6 +28,8 @@ pub struct World {
     pub(super) shares: Vec<Share>,
     drive_by_owner: HashMap<String, usize>,
     member_by_name: HashMap<String, usize>,
+    /// Position of a group and, when it has a folder, of its drive.
+    group_by_id: HashMap<String, (usize, Option<usize>)>,
     next_id: u64,
     /// Entries that an import left out because their names are not UTF-8 or because they are neither file nor folder.
     pub(super) skipped: Vec<String>,
@@ -73,16 +75,8 @@ impl World {
     /// Adds a member with an empty My Drive; the position of the member.
     pub fn add_member(&mut self, last_name: &str, first_name: &str, email: &str) -> usize {
         let position = self.members.len();
-        let noise = mix(position as u64 ^ 0x006d_656d_6265_7273);
+        let user_id = like_a_uuid(mix(position as u64 ^ 0x006d_656d_6265_7273));
         let number = 14_503_002 + position as u64;
-        let user_id = format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            noise >> 32,
-            (noise >> 16) & 0xffff,
-            noise & 0xfff,
-            (noise >> 20) & 0xfff,
-            mix(noise) >> 16
-        );
         self.member_by_name.insert(user_id.clone(), position);
         self.member_by_name.insert(email.to_lowercase(), position);
         self.members.push(Member {
@@ -120,16 +114,9 @@ impl World {
         is_orgunit: bool,
     ) -> (usize, Option<usize>) {
         let position = self.groups.len();
-        let noise = mix(position as u64 ^ 0x6772_6f75_7073);
+        let group_id = like_a_uuid(mix(position as u64 ^ 0x6772_6f75_7073));
         self.groups.push(Group {
-            group_id: format!(
-                "{:08x}-{:04x}-4{:03x}-9{:03x}-{:012x}",
-                noise >> 32,
-                (noise >> 16) & 0xffff,
-                noise & 0xfff,
-                (noise >> 20) & 0xfff,
-                mix(noise) >> 16
-            ),
+            group_id: group_id.clone(),
             name: name.to_owned(),
             members: members.iter().copied().collect(),
             use_folder,
@@ -142,6 +129,7 @@ impl World {
                 name,
             )
         });
+        self.group_by_id.insert(group_id, (position, drive));
         (position, drive)
     }
 
@@ -155,7 +143,7 @@ impl World {
             modified: EPOCH_MS,
             accessed: EPOCH_MS,
             parent: Node(0),
-            drive: u16::try_from(position).unwrap_or(u16::MAX),
+            drive: u32::try_from(position).unwrap_or(u32::MAX),
             flags: flag::FOLDER | flag::ROOT,
             children: None,
             extra: None,
@@ -227,14 +215,11 @@ impl World {
     }
 
     pub(super) fn group(&self, id: &str) -> Option<usize> {
-        self.groups.iter().position(|group| group.group_id == id)
+        self.group_by_id.get(id).map(|(group, _)| *group)
     }
 
     pub(super) fn group_drive(&self, id: &str) -> Option<usize> {
-        let group = self.group(id)?;
-        self.drives
-            .iter()
-            .position(|drive| drive.kind == DriveKind::Group(group))
+        self.group_by_id.get(id).and_then(|(_, drive)| *drive)
     }
 
     /// Tells whether a member may reach a drive (section "families" of the API 2.0 docs: a token acts with its member's rights).
@@ -275,7 +260,7 @@ impl World {
         };
         let owner = self
             .drives
-            .get(usize::from(entry.drive))
+            .get(entry.drive as usize)
             .map_or("", |drive| drive.owner.as_str());
         let kind = if entry.is_folder() { 'D' } else { 'F' };
         URL_SAFE_NO_PAD.encode(format!("{owner}|{}|{kind}|0", Self::number(node)))
@@ -296,7 +281,7 @@ impl World {
         let entry = self.tree.get(node)?;
         let fits = self
             .drives
-            .get(usize::from(entry.drive))
+            .get(entry.drive as usize)
             .is_some_and(|drive| drive.owner == owner)
             && kind == if entry.is_folder() { "D" } else { "F" }
             && !entry.is(flag::GONE);
@@ -334,10 +319,10 @@ impl World {
     pub(super) fn drive_of(&self, node: Node) -> usize {
         self.tree
             .get(node)
-            .map_or(usize::MAX, |entry| usize::from(entry.drive))
+            .map_or(usize::MAX, |entry| entry.drive as usize)
     }
 
-    fn drive_of_mut(&mut self, node: Node) -> Option<&mut Drive> {
+    pub(super) fn drive_of_mut(&mut self, node: Node) -> Option<&mut Drive> {
         let drive = self.drive_of(node);
         self.drives.get_mut(drive)
     }
@@ -367,7 +352,7 @@ impl World {
         });
         self.tree.attach(parent, node);
         if let Some(drive) = self.drive_of_mut(parent) {
-            drive.used += size;
+            drive.used = drive.used.saturating_add(size);
         }
         node
     }
@@ -405,138 +390,6 @@ impl World {
         }
         node
     }
-
-    /// Gives a file new bytes; the old ones become a revision.
-    pub(super) fn replace_content(
-        &mut self,
-        node: Node,
-        size: u64,
-        content: Content,
-        modified: i64,
-        now: i64,
-        by: Option<usize>,
-    ) {
-        let Some(entry) = self.tree.get_mut(node) else {
-            return;
-        };
-        let old_size = entry.size;
-        let old = Revision {
-            content: entry.content(),
-            size: entry.size,
-            created: entry.created,
-            modified: entry.modified,
-            by: entry.extra.as_ref().and_then(|extra| extra.updated_by),
-        };
-        entry.size = size;
-        entry.modified = modified;
-        entry.accessed = now;
-        let extra = entry.extra_mut();
-        extra.revisions.push(old);
-        extra.updated_by = by;
-        if let Content::Seeded(seed) = content {
-            extra.content = None;
-            entry.seed = seed;
-        } else {
-            extra.content = Some(content);
-        }
-        if let Some(drive) = self.drive_of_mut(node) {
-            drive.used = (drive.used + size).saturating_sub(old_size);
-        }
-    }
-
-    /// Moves an entry and all below it into its drive's trash.
-    pub fn trash(&mut self, node: Node, now: i64, by: Option<usize>) {
-        let mut original_path = self
-            .tree
-            .get(node)
-            .map_or_else(String::new, |entry| self.tree.path(entry.parent));
-        if !original_path.ends_with('/') {
-            original_path.push('/');
-        }
-        let bytes = self.mark(node, flag::TRASHED, true);
-        self.tree.detach(node);
-        if let Some(entry) = self.tree.get_mut(node) {
-            entry.extra_mut().trashed = Some(Trashed {
-                at: now,
-                by,
-                original_path,
-            });
-        }
-        if let Some(drive) = self.drive_of_mut(node) {
-            drive.used = drive.used.saturating_sub(bytes);
-            drive.trash_bytes += bytes;
-            drive.trash.push(node);
-        }
-    }
-
-    /// Removes an entry and all below it for good, from its folder or from the trash.
-    pub fn erase(&mut self, node: Node) {
-        let trashed = self.tree.get(node).is_some_and(|entry| entry.is(flag::TRASHED));
-        let bytes = self.mark(node, flag::GONE, true);
-        if !trashed {
-            self.tree.detach(node);
-        }
-        self.shares.retain(|share| share.node != node);
-        if let Some(drive) = self.drive_of_mut(node) {
-            if trashed {
-                drive.trash_bytes = drive.trash_bytes.saturating_sub(bytes);
-                drive.trash.retain(|top| *top != node);
-            } else {
-                drive.used = drive.used.saturating_sub(bytes);
-            }
-        }
-    }
-
-    /// Brings a trashed entry back into `folder`, under a new number when `renumber` (the classic generation does so).
-    pub(super) fn restore(&mut self, node: Node, folder: Node, renumber: bool) -> Node {
-        let bytes = self.mark(node, flag::TRASHED, false);
-        if let Some(drive) = self.drive_of_mut(node) {
-            drive.trash.retain(|top| *top != node);
-            drive.trash_bytes = drive.trash_bytes.saturating_sub(bytes);
-            drive.used += bytes;
-        }
-        if let Some(extra) = self.tree.get_mut(node).and_then(|entry| entry.extra.as_mut()) {
-            extra.trashed = None;
-        }
-        let mut back = node;
-        if renumber && let Some(entry) = self.tree.get(node).cloned() {
-            back = self.tree.push(entry);
-            for child in self.tree.children(back).to_vec() {
-                if let Some(child) = self.tree.get_mut(child) {
-                    child.parent = back;
-                }
-            }
-            if let Some(entry) = self.tree.get_mut(node) {
-                entry.set(flag::GONE, true);
-                entry.children = None;
-            }
-        }
-        self.tree.attach(folder, back);
-        back
-    }
-
-    /// Moves an entry into another folder of the same drive; `false` when that would put a folder below itself.
-    pub fn relocate(&mut self, node: Node, folder: Node) -> bool {
-        if self.tree.upwards(folder).any(|(above, _)| above == node)
-            || self.drive_of(node) != self.drive_of(folder)
-        {
-            return false;
-        }
-        self.tree.detach(node);
-        self.tree.attach(folder, node);
-        true
-    }
-
-    fn mark(&mut self, top: Node, bits: u16, on: bool) -> u64 {
-        let mut bytes = 0;
-        for node in self.tree.subtree(top) {
-            if let Some(entry) = self.tree.get_mut(node) {
-                entry.set(bits, on);
-                bytes += entry.size;
-            }
-        }
-        bytes
-    }
 }
 
 /// Rights on single entries.
@@ -557,51 +410,29 @@ impl World {
     pub(super) fn is_below(&self, node: Node, top: Node) -> bool {
         self.tree.upwards(node).any(|(above, _)| above == top)
     }
+}
 
-    /// Copies an entry and all below it into a folder.
-    pub(super) fn copy(&mut self, node: Node, folder: Node, name: &str, now: i64) -> Option<Node> {
-        let entry = self.tree.get(node)?.clone();
-        if !entry.is_folder() {
-            return Some(self.add_content(folder, name, entry.size, entry.content(), now, entry.modified));
-        }
-        let children = self.tree.children(node).to_vec();
-        let top = self.add_folder(folder, name, now);
-        let mut open: Vec<(Node, Node)> = children.into_iter().map(|child| (child, top)).collect();
-        while let Some((from, into)) = open.pop() {
-            let Some(entry) = self.tree.get(from).cloned() else {
-                continue;
-            };
-            if entry.is_folder() {
-                let made = self.add_folder(into, &entry.name, now);
-                open.extend(self.tree.children(from).iter().map(|child| (*child, made)));
-            } else {
-                self.add_content(
-                    into,
-                    &entry.name,
-                    entry.size,
-                    entry.content(),
-                    now,
-                    entry.modified,
-                );
-            }
-        }
-        Some(top)
+/// Settings of members and drives.
+impl World {
+    /// The member at this position, to be changed. Its ids must stay as they are.
+    pub fn member_mut(&mut self, member: usize) -> Option<&mut Member> {
+        self.members.get_mut(member)
+    }
+
+    /// The drive at this position, to be changed. Its ids must stay as they are.
+    pub fn drive_mut(&mut self, drive: usize) -> Option<&mut Drive> {
+        self.drives.get_mut(drive)
     }
 }
 
-/// Settings of drives.
-impl World {
-    /// Sets how many bytes the drive at this position may hold.
-    pub fn set_total(&mut self, drive: usize, bytes: u64) {
-        if let Some(drive) = self.drives.get_mut(drive) {
-            drive.total = bytes;
-        }
-    }
-
-    /// Sets the storage location code of the drive at this position.
-    pub fn set_location(&mut self, drive: usize, location: i32) {
-        if let Some(drive) = self.drives.get_mut(drive) {
-            drive.location = location;
-        }
-    }
+/// A text in the form of the service's ids of members and groups.
+fn like_a_uuid(noise: u64) -> String {
+    format!(
+        "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+        noise >> 32,
+        (noise >> 16) & 0xffff,
+        noise & 0xfff,
+        (noise >> 20) & 0xfff,
+        mix(noise) >> 16
+    )
 }

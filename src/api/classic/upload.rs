@@ -83,7 +83,7 @@ impl Tenant {
                     if (200..=299).contains(&status) {
                         match reply.collect().await {
                             Ok(body) => {
-                                let answer = Answer { status, body };
+                                let answer = Answer { body };
                                 return self.sent(parent, &spot, new, &answer, &work).await;
                             }
                             Err(broken) => broken.message,

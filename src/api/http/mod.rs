@@ -84,8 +84,6 @@ impl Call {
 /// The answer to a call that succeeded.
 #[derive(Debug)]
 pub(super) struct Answer {
-    /// The status, 200 to 299.
-    pub status: u16,
     /// The body.
     pub body: Bytes,
 }
@@ -214,11 +212,11 @@ impl Client {
             let generation;
             let refusal = match self.exchange(&work, shot).await? {
                 Ok(Whole {
-                    status: status @ 200..=299,
+                    status: 200..=299,
                     body,
                     ..
                 }) => {
-                    match read(&Answer { status, body }) {
+                    match read(&Answer { body }) {
                         Ok(value) => return Ok(value),
                         Err(message) if unread => {
                             return Err(self.spent(&work, budget, ErrorKind::Protocol, message, None));
@@ -476,11 +474,7 @@ impl Client {
                 };
                 match client.exchange(&work, shot).await? {
                     Ok(whole) if (200..=299).contains(&whole.status) => {
-                        let answer = Answer {
-                            status: whole.status,
-                            body: whole.body,
-                        };
-                        return answer
+                        return Answer { body: whole.body }
                             .json()
                             .map_err(|message| work.error(ErrorKind::Protocol, message).into());
                     }

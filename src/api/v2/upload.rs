@@ -197,7 +197,7 @@ impl<'a> Upload<'a> {
         if (200..=299).contains(&status) {
             return match sent.reply.collect().await {
                 Ok(body) => {
-                    let raw = Answer { status, body }.json().ok();
+                    let raw = Answer { body }.json().ok();
                     Ok(Step::Done(raw.filter(Value::is_object)))
                 }
                 Err(broken) => self.lost(broken.message).await,

@@ -1,21 +1,20 @@
 //! The file host of the classic generation: uploads as a form, downloads without a redirect.
 
-use std::sync::Arc;
-
 use axum::body::Body;
+use axum::extract::multipart::Field;
 use axum::extract::{FromRequest as _, Multipart};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, Response};
 use serde_json::json;
 
-use super::{Refusal, check_location, entry, member, subject};
+use super::{Refusal, entry, member, subject};
 use crate::sim::answer::Answer;
 use crate::sim::connection::Breaker;
 use crate::sim::content::Sink;
 use crate::sim::download;
 use crate::sim::faults::Subject;
 use crate::sim::operation::{Operation, Single};
-use crate::sim::service::{Begun, Dialect, RequestCut, Service};
+use crate::sim::service::{Dialect, Service};
 use crate::sim::storage::open;
 use crate::sim::upload::{self, Plan};
 use crate::sim::world::World;
@@ -68,149 +67,151 @@ pub(in crate::sim) async fn send(
     service.finish(begun, answer)
 }
 
-/// A form that has been read, as far as it came.
-struct Received {
-    plan: Plan,
-    sink: Sink,
+/// The fields of an upload form that stand before its file.
+#[derive(Debug, Default)]
+struct Head {
+    parent: Option<String>,
+    name: Option<String>,
+    overwrite: bool,
+}
+
+/// An upload's request, without its body.
+struct Upload<'a> {
+    service: &'a Service,
+    breaker: &'a Breaker,
+    target: String,
+    headers: HeaderMap,
+    location: &'a str,
 }
 
 /// Takes an upload. There is no resume in this generation: what is cut off is lost.
 pub(in crate::sim) async fn receive(
-    service: &Arc<Service>,
+    service: &Service,
     breaker: &Breaker,
     request: Request<Body>,
     location: &str,
 ) -> Response<Body> {
-    let operation = Operation::single(Single::ClassicUpload);
-    let target = request.uri().to_string();
-    let headers = request.headers().clone();
-    // The name is known only when the form has been read; rules with a subject are judged by the header a test may send.
-    let about = || Subject {
-        id: String::new(),
-        name: headers
-            .get("x-sim-subject")
-            .and_then(|name| name.to_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
+    let upload = Upload {
+        service,
+        breaker,
+        target: request.uri().to_string(),
+        headers: request.headers().clone(),
+        location,
     };
-    let mut begun = match service
-        .begin(operation, Dialect::Classic, &target, breaker, about)
-        .await
-    {
-        Ok(begun) => begun,
-        Err(answer) => return *answer,
+    // The call begins when its name is known, so that fault rules can speak of it. The file must be the last part.
+    let mut head = Head::default();
+    let Ok(mut parts) = Multipart::from_request(request, &()).await else {
+        return upload.take(head, None).await;
     };
-    let cut = begun.take_request_cut();
-    let answer = match acting(service, &headers) {
-        Ok(member) => read_and_place(service, &begun, request, member, location, cut).await,
-        Err(refusal) => Err(refusal),
-    };
-    let answer = answer.unwrap_or_else(|refusal| refusal.answer(service));
-    service.finish(begun, answer)
+    loop {
+        let Ok(Some(part)) = parts.next_field().await else {
+            return upload.take(head, None).await;
+        };
+        match part.name().unwrap_or_default() {
+            "toParentKey" => head.parent = part.text().await.ok(),
+            "resourceName" => head.name = part.text().await.ok(),
+            "overWrite" => head.overwrite = part.text().await.is_ok_and(|text| text == "true"),
+            "FileData" => {
+                let name = part.file_name().map(str::to_owned);
+                head.name = head.name.or(name);
+                return upload.take(head, Some(part)).await;
+            }
+            _ => {}
+        }
+    }
 }
 
-async fn read_and_place(
-    service: &Service,
-    begun: &Begun,
-    request: Request<Body>,
-    member: usize,
-    location: &str,
-    cut: Option<RequestCut>,
-) -> Result<Answer, Refusal> {
-    let parts = Multipart::from_request(request, &())
-        .await
-        .map_err(|error| Refusal::invalid(&error.body_text()))?;
-    let Some(received) = read(service, parts, member, location, cut).await? else {
-        if cut.is_some_and(|cut| cut.stall) {
-            std::future::pending::<()>().await;
-        }
-        begun.break_connection();
-        return Ok(Answer::empty(500));
+impl Upload<'_> {
+    async fn take(&self, head: Head, file: Option<Field<'_>>) -> Response<Body> {
+        let about = || Subject {
+            id: head.parent.clone().unwrap_or_default(),
+            name: head.name.clone().unwrap_or_default(),
+        };
+        let operation = Operation::single(Single::ClassicUpload);
+        let begun = self
+            .service
+            .begin(operation, Dialect::Classic, &self.target, self.breaker, about)
+            .await;
+        let mut begun = match begun {
+            Ok(begun) => begun,
+            Err(answer) => return *answer,
+        };
+        let cut = begun.take_request_cut();
+        let answer = match (plan(self.service, &self.headers, head, self.location), file) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(_), None) => Err(Refusal::invalid("there is no part FileData")),
+            (Ok(plan), Some(file)) => match read_file(file, cut.map(|cut| cut.after)).await {
+                Some(sink) => place(self.service, plan, sink),
+                None => {
+                    if cut.is_some_and(|cut| cut.stall) {
+                        std::future::pending::<()>().await;
+                    }
+                    begun.break_connection();
+                    Ok(Answer::empty(500))
+                }
+            },
+        };
+        let answer = answer.unwrap_or_else(|refusal| refusal.answer(self.service));
+        self.service.finish(begun, answer)
+    }
+}
+
+/// What the file is to become, once the call is accepted.
+fn plan(service: &Service, headers: &HeaderMap, head: Head, location: &str) -> Result<Plan, Refusal> {
+    let member = acting(service, headers)?;
+    let parent = head
+        .parent
+        .ok_or_else(|| Refusal::invalid("toParentKey is missing before FileData"))?;
+    let name = head
+        .name
+        .ok_or_else(|| Refusal::invalid("resourceName is missing before FileData"))?;
+    let plan = Plan {
+        parent: service
+            .world
+            .read(|world| entry(service, world, member, Some(location), &parent))?,
+        name,
+        size: 0,
+        modified: None,
+        overwrite: head.overwrite,
+        suffix: false,
+        member,
     };
+    service.world.write(|world| upload::judge(world, &plan))?;
+    Ok(plan)
+}
+
+/// Takes the bytes of the file; `None` when the body broke off, or was cut after so many bytes.
+async fn read_file(mut file: Field<'_>, cut: Option<u64>) -> Option<Sink> {
+    let mut sink = Sink::default();
+    while let Some(bytes) = file.chunk().await.ok()? {
+        let left = cut.map_or(u64::MAX, |cut| cut.saturating_sub(sink.received()));
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        sink.push(bytes.get(..wanted).unwrap_or_default());
+        if cut.is_some_and(|cut| sink.received() >= cut) {
+            return None;
+        }
+    }
+    Some(sink)
+}
+
+fn place(service: &Service, mut plan: Plan, sink: Sink) -> Result<Answer, Refusal> {
     let now = service.clock.now_ms();
+    plan.size = sink.received();
     service.world.write(|world| {
-        let Received { mut plan, sink } = received;
-        plan.size = sink.received();
         let node = upload::place(world, &plan, sink.finish(), now)?;
-        let version = world
+        let older = world
             .tree
             .get(node)
             .and_then(|entry| entry.extra.as_ref())
-            .map_or(1, |extra| extra.revisions.len() + 1);
+            .map_or(0, |extra| extra.revisions.len());
         Ok(Answer::value(
             201,
             &json!({
                 "resourceKey": world.id(node),
                 "resourceNo": World::number(node),
                 "shareNo": 0,
-                "versionNo": version,
+                "versionNo": older + 1,
             }),
         ))
     })
-}
-
-/// Reads the form; `None` when the body broke off. The file must be the last part.
-async fn read(
-    service: &Service,
-    mut parts: Multipart,
-    member: usize,
-    location: &str,
-    cut: Option<RequestCut>,
-) -> Result<Option<Received>, Refusal> {
-    let (mut parent, mut name, mut overwrite) = (None, None, false);
-    loop {
-        let Ok(part) = parts.next_field().await else {
-            return Ok(None);
-        };
-        let Some(mut part) = part else {
-            return Err(Refusal::invalid("there is no part FileData"));
-        };
-        match part.name().unwrap_or_default() {
-            "toParentKey" => parent = part.text().await.ok(),
-            "resourceName" => name = part.text().await.ok(),
-            "overWrite" => overwrite = part.text().await.is_ok_and(|text| text == "true"),
-            "FileData" => {
-                let parent =
-                    parent.ok_or_else(|| Refusal::invalid("toParentKey is missing before FileData"))?;
-                let name = name
-                    .or_else(|| part.file_name().map(str::to_owned))
-                    .ok_or_else(|| Refusal::invalid("resourceName is missing before FileData"))?;
-                let parent = service.world.read(|world| {
-                    let node = entry(service, world, member, None, &parent)?;
-                    check_location(service, world, node, Some(location))?;
-                    Ok::<_, Refusal>(node)
-                })?;
-                let plan = Plan {
-                    parent,
-                    name,
-                    size: 0,
-                    modified: None,
-                    overwrite,
-                    suffix: false,
-                    member,
-                };
-                service.world.write(|world| upload::judge(world, &plan))?;
-                let mut sink = Sink::default();
-                let mut left = cut.map(|cut| cut.after);
-                loop {
-                    match part.chunk().await {
-                        Ok(Some(bytes)) => {
-                            let wanted = left.map_or(bytes.len(), |left| {
-                                usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())
-                            });
-                            sink.push(bytes.get(..wanted).unwrap_or_default());
-                            left = left.map(|left| left.saturating_sub(wanted as u64));
-                            if left == Some(0) {
-                                return Ok(None);
-                            }
-                        }
-                        Ok(None) => break,
-                        Err(_) => return Ok(None),
-                    }
-                }
-                return Ok(Some(Received { plan, sink }));
-            }
-            _ => {}
-        }
-    }
 }

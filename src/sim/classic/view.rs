@@ -86,7 +86,7 @@ fn object(world: &World, service: &Service, node: Node, above: &str) -> Value {
     let Some(entry) = world.tree.get(node) else {
         return Value::Null;
     };
-    let drive = world.drives().get(usize::from(entry.drive));
+    let drive = world.drives().get(entry.drive as usize);
     let group = drive.and_then(|drive| match drive.kind {
         DriveKind::Group(group) => world.groups().get(group),
         _ => None,
@@ -99,7 +99,7 @@ fn object(world: &World, service: &Service, node: Node, above: &str) -> Value {
     let share = world
         .shares
         .iter()
-        .find(|share| share.node == node)
+        .find(|share| entry.is(flag::SHARED) && share.node == node)
         .map(|share| json!({ "shareNo": node.0, "members": share.members }));
     let link = entry
         .extra

@@ -5,7 +5,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{Caller, start};
-use crate::sim::{GatewayErrors, GeneratedSpec, Options, Simulator, World};
+use crate::sim::{Action, GatewayErrors, GeneratedSpec, Options, Rule, Simulator, World};
 
 fn dressed(request: RequestBuilder) -> RequestBuilder {
     request
@@ -146,6 +146,18 @@ async fn files_go_up_and_come_down_again() {
             response.json::<Value>().await.unwrap(),
         )
     };
+    // Rules about uploads know the name in the form; what was cut off leaves nothing behind.
+    for action in [Action::ResetBeforeHeaders, Action::ResetAfterBytes { bytes: 1 }] {
+        simulator
+            .faults()
+            .add(Rule::new("classic.upload", action).about("文書.txt"))
+            .unwrap();
+        let request = dressed(caller.http.post(&files))
+            .header("X-DRIVE-API-TYPE", "reseller-api")
+            .multipart(form(&folder, "文書.txt", None, b"one"));
+        assert!(request.send().await.is_err());
+    }
+    assert_eq!(simulator.faults().fired(), 2);
     let (status, first) = upload(None, b"one").await;
     assert_eq!((status, &first["versionNo"]), (201, &json!(1)));
     assert_eq!(upload(Some("false"), b"two").await.0, 409);

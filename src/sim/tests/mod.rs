@@ -7,13 +7,17 @@
 )]
 
 mod classic;
+mod control;
 mod faults;
+mod lists;
 mod login;
-mod v2;
+mod rights;
+mod transfers;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use super::form::encode;
 use super::{Options, Simulator, World};
 
 /// A client that follows no redirects, with the member's token.
@@ -98,4 +102,20 @@ fn id(simulator: &Simulator, path: &str) -> String {
     simulator
         .world()
         .read(|world| world.id_of(world.find(0, path).unwrap()))
+}
+
+/// Reads a list to its end; the items, and the number of pages.
+async fn read_list(caller: &Caller, path: &str, key: &str) -> (Vec<Value>, usize) {
+    let (mut items, mut pages) = (Vec::new(), 0);
+    let mut cursor = String::new();
+    loop {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let page = caller.json(&format!("{path}{joint}{cursor}")).await;
+        pages += 1;
+        items.extend(page[key].as_array().unwrap().clone());
+        match page["responseMetaData"]["nextCursor"].as_str() {
+            Some(next) if !next.is_empty() => cursor = format!("cursor={}", encode(next)),
+            _ => return (items, pages),
+        }
+    }
 }

@@ -6,10 +6,10 @@ use super::cursor::{Cursor, list_number};
 use super::{Refusal, demand_scope, member_in_path, view};
 use crate::sim::answer::{Answer, Listing};
 use crate::sim::form::Form;
-use crate::sim::oauth::{Access, Actor};
 use crate::sim::operation::Single;
 use crate::sim::people::AccessibleRange;
 use crate::sim::service::Service;
+use crate::sim::tokens::{Access, Actor};
 use crate::sim::world::World;
 
 /// Default and largest `count` of a directory list (API 2.0 docs, user-list and group-list).
@@ -32,10 +32,9 @@ pub(super) fn answer(
     match single {
         Single::UsersList => {
             demand_scope(service, access, &USER_SCOPES)?;
-            service.world.read(|world| {
-                let all = world.members.iter().map(view::user).collect();
-                list(service, "users", all, query)
-            })
+            service
+                .world
+                .read(|world| list(service, "users", world.members.iter().map(view::user), query))
         }
         Single::UsersGet => {
             demand_scope(service, access, &USER_SCOPES)?;
@@ -62,8 +61,7 @@ pub(super) fn answer(
                     .groups
                     .iter()
                     .filter(|group| group.is_orgunit)
-                    .map(|group| json!({ "orgUnitId": group.group_id, "orgUnitName": group.name, "useFolder": group.use_folder }))
-                    .collect();
+                    .map(|group| json!({ "orgUnitId": group.group_id, "orgUnitName": group.name, "useFolder": group.use_folder }));
                 list(service, "orgUnits", all, query)
             })
         }
@@ -83,8 +81,7 @@ fn groups(
             .groups
             .iter()
             .filter(|group| !group.is_orgunit)
-            .map(|group| view::group(world, group))
-            .collect();
+            .map(|group| view::group(world, group));
         return list(service, "groups", all, query);
     }
     let group = world
@@ -100,11 +97,16 @@ fn groups(
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    list(service, "members", members, query)
+    list(service, "members", members.into_iter(), query)
 }
 
 /// A page of a directory list. A `count` over 100 answers an empty page, as the live service was seen to do.
-fn list(service: &Service, key: &str, all: Vec<Value>, query: &Form) -> Result<Answer, Refusal> {
+fn list(
+    service: &Service,
+    key: &str,
+    all: impl Iterator<Item = Value>,
+    query: &Form,
+) -> Result<Answer, Refusal> {
     let count = match query.get("count") {
         None => COUNT,
         Some(text) => text
@@ -118,15 +120,14 @@ fn list(service: &Service, key: &str, all: Vec<Value>, query: &Form) -> Result<A
         Some(text) => Cursor::read(text, number)?,
         None => Cursor::start(number),
     };
-    let total = all.len();
     let (items, next) = if count > COUNT {
         (Vec::new(), None)
     } else {
-        let items: Vec<Value> = all.into_iter().skip(own.offset).take(count).collect();
-        let end = own.offset + items.len();
-        let next = (end < total).then_some(Cursor {
+        let mut rest = all.skip(own.offset);
+        let items: Vec<Value> = rest.by_ref().take(count).collect();
+        let next = rest.next().map(|_| Cursor {
             list: number,
-            offset: end,
+            offset: own.offset + items.len(),
             last: 0,
         });
         (items, next)
