@@ -27,7 +27,9 @@
 //! | | `api` | the seam over HTTP, in two dialects |
 //! | | `archive` | snapshots on disk |
 //! | | `sim` | a server that behaves like the service |
+//! | | `blocking` | what waits for the disk, on a thread that may wait |
 //! | 3 operations | `walk` | drives listed into the ledger |
+//! | | `throttle` | all transfers together under one rate of bytes |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
 //! | 4 whole | `runner` | a job becomes a run |

@@ -62,7 +62,7 @@ pub(super) fn resolve_at(raw: RawTenant, place: &str, findings: &mut Findings<'_
             .into_iter()
             .map(|name| name.0)
             .collect(),
-        simulator: (raw.api == Api::Simulator).then(|| resolve_simulator(raw.simulator.unwrap_or_default())),
+        simulator: raw.simulator.map(resolve_simulator),
     }
 }
 

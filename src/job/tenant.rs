@@ -30,7 +30,7 @@ pub struct Tenant {
     pub allow_plain_http: bool,
     /// Certificate files (PEM) trusted besides the usual ones, relative to the tenant file.
     pub extra_ca: Vec<String>,
-    /// The simulated tenant; always there for `api = "simulator"`.
+    /// What a simulated tenant holds; `None` is the small tenant of the demo.
     pub simulator: Option<SimulatedTenant>,
 }
 

@@ -35,7 +35,9 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     ("archive", &["id", "path", "entry", "manifest", "coverage"]),
     ("sim", &[]),
+    ("blocking", &[]),
     // Layer 3: operations.
+    ("throttle", &[]),
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
@@ -49,7 +51,7 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "walk", "fetch", "backup",
+    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup",
 ];
 
 /// Outside crates with one owner.
