@@ -59,7 +59,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("reqwest", "src/api/http"),
     ("governor", "src/api/pace"),
     ("clap", "src/cli/"),
-    ("indicatif", "src/cli/"),
+    ("console", "src/cli/"),
     ("tracing_subscriber", "src/cli/"),
     ("axum", "src/sim/"),
     ("csv", "src/manifest/"),

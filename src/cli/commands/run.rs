@@ -1,15 +1,15 @@
 //! `drivejob run`: a job file becomes a run.
 
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{problems, simulated};
-use crate::archive;
 use crate::cli::context::Context;
 use crate::cli::exit::ExitCode;
 use crate::cli::messages::CommandError;
 use crate::report::Report;
-use crate::runner;
+use crate::runner::{self, LoadError, Loaded};
+use crate::{archive, drive};
 
 /// Run a job file.
 ///
@@ -49,11 +49,7 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
 }
 
 fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
-    let mut loaded = runner::load(&args.job).map_err(|error| {
-        problems::show(context, error.problems());
-        CommandError::from_error(ExitCode::Usage, &error)
-            .hint("`drivejob check` says what is wrong, and `drivejob schema` what may be written")
-    })?;
+    let mut loaded = load(&args.job, context)?;
     let mut host = context.host()?;
     context.block_on(async {
         let _simulators = simulated::start(&mut loaded, &mut host).await?;
@@ -66,10 +62,30 @@ fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
     })
 }
 
+fn load(file: &Path, context: &Context) -> Result<Loaded, CommandError> {
+    runner::load(file).map_err(|error| match error {
+        LoadError::Problems(found) => {
+            problems::show(context, &found);
+            CommandError::usage(format!("the job {} cannot be run as it is", file.display()))
+                .hint("`drivejob schema` says what may be written")
+        }
+        error @ LoadError::Unreadable { .. } => CommandError::from_error(ExitCode::Usage, &error),
+    })
+}
+
 /// How the process ends when a run could not go on.
 fn exit_of(error: &runner::Error) -> ExitCode {
     match error {
         runner::Error::Archive(archive::Error::Held(_)) => ExitCode::Locked,
-        _ => ExitCode::Failed,
+        runner::Error::Drive(error) if error.kind == drive::ErrorKind::Cancelled => ExitCode::Interrupted,
+        // What the job and tenant files say cannot work, whatever the service answers.
+        runner::Error::Reference(_)
+        | runner::Error::NoTenant
+        | runner::Error::Filter(_)
+        | runner::Error::Connect(_) => ExitCode::Usage,
+        runner::Error::Drive(_)
+        | runner::Error::Archive(_)
+        | runner::Error::Ledger(_)
+        | runner::Error::Lost(_) => ExitCode::Failed,
     }
 }
