@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS folder (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS folder_id ON folder (root, id);
 CREATE INDEX IF NOT EXISTS folder_open ON folder (family, no) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS folder_open_root ON folder (root) WHERE state = 0;
 CREATE TABLE IF NOT EXISTS item (
     no INTEGER PRIMARY KEY,
     root INTEGER NOT NULL,
@@ -155,6 +156,8 @@ pub struct Applied {
     pub repeated: u64,
     /// Items that cannot be worked with.
     pub broken: u64,
+    /// Whether no folder of the drive is open any more.
+    pub drive_is_listed: bool,
 }
 
 /// A folder to be listed.
@@ -307,23 +310,25 @@ impl Ledger {
     }
 
     /// Notes that a folder's listing came to no end: it failed, or the folder vanished. What it listed before stays.
-    pub async fn end_folder(&self, folder: i64, outcome: Outcome, reason: String) -> Result<()> {
+    /// Returns whether no folder of the drive is open any more.
+    pub async fn end_folder(&self, folder: i64, outcome: Outcome, reason: String) -> Result<bool> {
         self.change(move |transaction| {
             let state = if outcome == Outcome::Vanished {
                 CLOSED
             } else {
                 FAILED
             };
-            transaction.execute(
-                "UPDATE folder SET state = ?2, reason = ?3 WHERE no = ?1",
+            let root = transaction.query_row(
+                "UPDATE folder SET state = ?2, reason = ?3 WHERE no = ?1 RETURNING root",
                 params![folder, state, reason],
+                |row| row.get(0),
             )?;
             transaction.execute(
                 "UPDATE item SET outcome = ?2, reason = ?3
                  WHERE no = (SELECT item FROM folder WHERE no = ?1)",
                 params![folder, outcome_number(outcome), reason],
             )?;
-            Ok(())
+            is_listed(transaction, root)
         })
         .await
     }
@@ -538,6 +543,7 @@ fn apply_page(
         .execute(params![folder, new as i64, applied.repeated as i64])?;
     if page.next.is_none() {
         close_folder(transaction, folder, page, now)?;
+        applied.drive_is_listed = is_listed(transaction, parent.root)?;
     }
     Ok(applied)
 }
@@ -707,6 +713,13 @@ fn close_folder(
         )?
         .execute(params![folder, page.closed_as.map(outcome_number)])?;
     Ok(())
+}
+
+/// Whether no folder of a root is open.
+fn is_listed(transaction: &Transaction<'_>, root: i64) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM folder WHERE root = ?1 AND state = 0)")?
+        .query_row([root], |row| row.get(0))
 }
 
 fn update_entry(transaction: &Transaction<'_>, no: i64, entry: &Entry) -> rusqlite::Result<()> {

@@ -21,11 +21,14 @@ use crate::{api, archive, backup, drive, ledger, walk};
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use reference::UnresolvedReference;
 
+/// Looks up an environment variable by its name.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a run takes from the machine it runs on. Nothing below reads the environment by itself.
 #[derive(Clone)]
 pub struct Host {
     /// Looks up an environment variable.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Lookup,
     /// The user's folder for state that outlives a run: token stores, rate limit files.
     pub state_dir: PathBuf,
     /// Where the time comes from.

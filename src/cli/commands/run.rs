@@ -37,7 +37,8 @@ pub struct Args {
 ///
 /// The job file is wrong, or the run could not go on.
 pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
-    let outcome = run(args, context);
+    let mut partial = args.partial_exit_code;
+    let outcome = run(args, context, &mut partial);
     match &outcome {
         Ok(report) if args.json => context.print_json(&report.to_json())?,
         Ok(report) => context.print(&report.to_text())?,
@@ -45,11 +46,13 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
         Err(_) => {}
     }
     let exit = ExitCode::from(outcome?.status);
-    Ok(exit.with_partial_as(args.partial_exit_code))
+    Ok(exit.with_partial_as(partial))
 }
 
-fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
+/// `partial` is what the command line says a partial run ends with; where it says nothing, the job does.
+fn run(args: &Args, context: &Context, partial: &mut Option<NonZeroU8>) -> Result<Report, CommandError> {
     let mut loaded = load(&args.job, context)?;
+    *partial = partial.or(NonZeroU8::new(loaded.job.partial_exit_code));
     let mut host = context.host()?;
     context.block_on(async {
         let _simulators = simulated::start(&mut loaded, &mut host).await?;
