@@ -32,6 +32,7 @@
 //! | | `throttle` | all transfers together under one rate of bytes |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `diff` | what changed between two snapshots |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -70,6 +71,7 @@ pub mod walk;
 pub mod throttle;
 pub mod fetch;
 pub mod backup;
+pub mod diff;
 
 pub mod runner;
 pub mod cli;

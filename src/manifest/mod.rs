@@ -5,6 +5,7 @@ mod error;
 mod export;
 mod facts;
 mod reader;
+mod sharing;
 mod writer;
 
 use jiff::Timestamp;
@@ -14,9 +15,10 @@ use crate::path::DrivePath;
 
 pub use cells::COLUMNS;
 pub use error::Error;
-pub use export::{ExportWriter, JsonLinesWriter};
+pub use export::{ExportWriter, JsonLinesWriter, defused};
 pub use facts::{Facts, decode_facts, encode_facts};
 pub use reader::Reader;
+pub use sharing::{LinkReach, is_nothing, link_reach};
 pub use writer::Writer;
 
 /// One line of `manifest.csv` and `failures.csv`.

@@ -23,6 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "report",
         &["id", "path", "entry", "monitor", "manifest", "coverage"],
     ),
+    ("page", &["id", "path", "entry", "manifest", "coverage", "report"]),
     // Layer 2: edges.
     ("drive", VALUES),
     (
@@ -41,6 +42,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
+    ("diff", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
