@@ -4,10 +4,12 @@ mod cells;
 mod error;
 mod export;
 mod facts;
+mod idmap;
 mod reader;
 mod writer;
 
 use jiff::Timestamp;
+use reader::without_bom;
 
 use crate::entry::Entry;
 use crate::path::DrivePath;
@@ -16,6 +18,7 @@ pub use cells::COLUMNS;
 pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter};
 pub use facts::{Facts, decode_facts, encode_facts};
+pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, TableWriter, read_table};
 pub use reader::Reader;
 pub use writer::Writer;
 
