@@ -30,6 +30,7 @@
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `restore` | rows of a snapshot, back into a drive |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -64,6 +65,7 @@ pub mod archive;
 pub mod sim;
 
 pub mod walk;
+pub mod restore;
 
 pub mod runner;
 pub mod cli;

@@ -39,6 +39,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
+    ("restore", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
@@ -49,7 +50,7 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "walk", "fetch", "backup",
+    "ledger", "archive", "walk", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
