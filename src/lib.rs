@@ -33,6 +33,7 @@
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
 //! | | `diff` | what changed between two snapshots |
+//! | | `restore` | rows of a snapshot, back into a drive |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -72,6 +73,7 @@ pub mod throttle;
 pub mod fetch;
 pub mod backup;
 pub mod diff;
+pub mod restore;
 
 pub mod runner;
 pub mod cli;

@@ -11,6 +11,7 @@
 mod basis;
 mod listing;
 mod rows;
+mod uploads;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
+pub use uploads::{
+    Again, Choice, Claimed, Naming, NewUpload, Problem, Settled, UploadEnd, UploadOutcome, UploadRow,
+    UploadTotals, UploadWork,
+};
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
 const WAITING_CHANGES: usize = 1024;
@@ -197,7 +202,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
-    connection.execute_batch(basis::TABLES)
+    connection.execute_batch(basis::TABLES)?;
+    connection.execute_batch(uploads::TABLES)
 }
 
 /// The writer: takes what waits, runs it in one transaction, commits, answers.

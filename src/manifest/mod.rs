@@ -4,11 +4,13 @@ mod cells;
 mod error;
 mod export;
 mod facts;
+mod idmap;
 mod reader;
 mod sharing;
 mod writer;
 
 use jiff::Timestamp;
+use reader::without_bom;
 
 use crate::entry::Entry;
 use crate::path::DrivePath;
@@ -17,6 +19,7 @@ pub use cells::COLUMNS;
 pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter, defused};
 pub use facts::{Facts, decode_facts, encode_facts};
+pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, TableWriter, read_table};
 pub use reader::Reader;
 pub use sharing::{LinkReach, is_nothing, link_reach};
 pub use writer::Writer;

@@ -242,7 +242,7 @@ impl<'a> Cells<'a> {
 }
 
 /// Skips a byte order mark, also where the source gives its bytes one by one.
-fn without_bom<R: Read>(mut source: R) -> io::Result<io::Chain<io::Cursor<Vec<u8>>, R>> {
+pub(super) fn without_bom<R: Read>(mut source: R) -> io::Result<io::Chain<io::Cursor<Vec<u8>>, R>> {
     let mut head = Vec::with_capacity(BOM.len());
     source.by_ref().take(BOM.len() as u64).read_to_end(&mut head)?;
     if head == BOM {

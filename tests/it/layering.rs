@@ -43,6 +43,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("fetch", OPERATION),
     ("backup", OPERATION),
     ("diff", OPERATION),
+    ("restore", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
@@ -54,6 +55,7 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
     "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup",
+    "ledger", "archive", "walk", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
