@@ -22,6 +22,10 @@
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
 //! | | `report` | the summary of a run |
+//! | | `retention` | which snapshots stay |
+//! | | `notify` | what is told of a run, to whom, and when |
+//! | | `status` | the status file: the run under way, and how the last ones ended |
+//! | | `metrics` | a run's figures for Prometheus |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -30,6 +34,7 @@
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `watch` | a run watched from within: heartbeat and watchdog |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -56,6 +61,10 @@ pub mod coverage;
 pub mod plan;
 pub mod job;
 pub mod report;
+pub mod retention;
+pub mod notify;
+pub mod status;
+pub mod metrics;
 
 pub mod drive;
 pub mod ledger;
@@ -64,6 +73,7 @@ pub mod archive;
 pub mod sim;
 
 pub mod walk;
+pub mod watch;
 
 pub mod runner;
 pub mod cli;

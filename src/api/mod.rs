@@ -1,1 +1,5 @@
-//! The seam over HTTP.
+//! The service over HTTP.
+
+mod http_ping;
+
+pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};

@@ -23,6 +23,10 @@ const MODULES: &[(&str, &[&str])] = &[
         "report",
         &["id", "path", "entry", "monitor", "manifest", "coverage"],
     ),
+    ("retention", &["id"]),
+    ("notify", &["report"]),
+    ("status", &["notify"]),
+    ("metrics", &["monitor", "manifest", "coverage", "report"]),
     // Layer 2: edges.
     ("drive", VALUES),
     (
@@ -39,6 +43,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
+    ("watch", &["id", "monitor", "stop", "notify", "status"]),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
