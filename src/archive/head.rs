@@ -1,0 +1,244 @@
+//! The JSON files of an archive: `ARCHIVE.json`, `HEAD.json`, `TAIL.json`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Error;
+use crate::entry::Kind;
+use crate::id::SnapshotId;
+use crate::manifest::{Outcome, Row};
+
+/// What a run is about to do: `HEAD.json`, written when it begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// Format of the snapshot, set by [`super::Archive::begin`].
+    #[serde(default)]
+    pub format: u32,
+    /// Kind of the job: `backup`, `audit`, …
+    pub kind: String,
+    /// The job's name.
+    #[serde(default)]
+    pub job: String,
+    /// A digest of what in the job decides on the content, so that a changed job does not resume an old run.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// The tenant, as in `ARCHIVE.json`.
+    #[serde(default)]
+    pub tenant: String,
+    /// The scope words of the job.
+    #[serde(default)]
+    pub drives: Vec<String>,
+    /// Name and version of the program.
+    #[serde(default)]
+    pub tool: String,
+    /// When the run began, which names the snapshot.
+    pub started: Timestamp,
+    /// The snapshot before, which makes a chain of manifests.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    /// The snapshot whose files are reused.
+    #[serde(default)]
+    pub basis: Option<String>,
+    /// Whatever else is known at the beginning.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
+impl Head {
+    /// The snapshot's name.
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId::at(self.started)
+    }
+}
+
+/// The snapshot before, and the hash of its manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its name.
+    pub snapshot: String,
+    /// SHA-256 of its `manifest.csv`, in lower-case hexadecimal.
+    pub manifest_sha256: String,
+}
+
+/// What a run did: `TAIL.json`, written when it ends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Whether everything that was asked for is there.
+    pub status: Status,
+    /// When the run ended.
+    pub finished: Timestamp,
+    /// Rows and bytes.
+    #[serde(default)]
+    pub totals: Totals,
+    /// Calls by API operation.
+    #[serde(default)]
+    pub calls: BTreeMap<String, u64>,
+    /// What could be seen of what there is.
+    #[serde(default)]
+    pub coverage: Value,
+    /// What somebody should look at.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+    /// SHA-256 of `manifest.csv`, in lower-case hexadecimal.
+    pub manifest_sha256: String,
+    /// Rows of `failures.csv`.
+    #[serde(default)]
+    pub failures_rows: u64,
+    /// Whatever else is known at the end.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+}
+
+/// Whether a snapshot has all that was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It has.
+    Complete,
+    /// Something is missing.
+    #[default]
+    Partial,
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// Short code, the same in every language.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// Counts of a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// All rows.
+    pub rows: u64,
+    /// Rows of files.
+    pub files: u64,
+    /// Rows of folders.
+    pub folders: u64,
+    /// Bytes of all files, as listed.
+    pub bytes: u64,
+    /// The same by outcome; outcomes that did not occur are not there.
+    pub outcomes: BTreeMap<String, Count>,
+}
+
+/// Rows and bytes of one outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its files, as listed.
+    pub bytes: u64,
+}
+
+impl Totals {
+    /// Counts one row.
+    pub fn add(&mut self, row: &Row) {
+        let is_file = row.entry.kind == Kind::File;
+        let bytes = row.entry.size.filter(|_| is_file).unwrap_or(0);
+        self.rows += 1;
+        self.files += u64::from(is_file);
+        self.folders += u64::from(!is_file);
+        self.bytes = self.bytes.saturating_add(bytes);
+        let word = row.outcome.as_str();
+        if !self.outcomes.contains_key(word) {
+            self.outcomes.insert(word.to_owned(), Count::default());
+        }
+        if let Some(count) = self.outcomes.get_mut(word) {
+            count.rows += 1;
+            count.bytes = count.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Rows and bytes of one outcome.
+    pub fn of(&self, outcome: Outcome) -> Count {
+        self.outcomes
+            .get(outcome.as_str())
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+/// `ARCHIVE.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Marker {
+    pub(super) format: u32,
+    pub(super) tenant: String,
+    pub(super) created: Timestamp,
+}
+
+/// A JSON file that says which format it has.
+#[derive(Deserialize)]
+struct Formatted {
+    #[serde(default)]
+    format: u32,
+}
+
+/// The most bytes of a JSON file that are read. A coverage statement over ten thousand drives has some megabytes.
+const JSON_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Reads a JSON file; `None` when there is none. A newer format is told before anything that it may bring.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(JSON_BYTES).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path, error)),
+    }
+    let damaged = |source| Error::Damaged {
+        path: path.to_owned(),
+        source,
+    };
+    let Formatted { format } = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if format > super::FORMAT {
+        return Err(Error::NewerFormat {
+            path: path.to_owned(),
+            found: format,
+        });
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+/// Writes a JSON file so that it is there whole or not at all, also after a power cut.
+pub(super) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), Error> {
+    let path = folder.join(name);
+    let fresh = folder.join(format!(".{name}.new"));
+    let written = serde_json::to_vec_pretty(value)
+        .map_err(io::Error::from)
+        .and_then(|mut text| {
+            text.push(b'\n');
+            let mut file = create_fresh(&fresh)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)?;
+            sync_folder(folder)
+        });
+    written.map_err(|error| Error::io("write", path, error))
+}
+
+/// Makes a new file where an old one, or a link, may stand: it is removed and never written through.
+pub(super) fn create_fresh(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Makes the names in a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
+}
