@@ -34,6 +34,7 @@
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `prune` | removes snapshots by the retention |
 //! | | `watch` | a run watched from within: heartbeat and watchdog |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
@@ -73,6 +74,7 @@ pub mod archive;
 pub mod sim;
 
 pub mod walk;
+pub mod prune;
 pub mod watch;
 
 pub mod runner;

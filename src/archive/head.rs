@@ -136,6 +136,9 @@ pub struct Totals {
 pub struct Count {
     /// Rows.
     pub rows: u64,
+    /// Of these, rows of files.
+    #[serde(default)]
+    pub files: u64,
     /// Bytes of its files, as listed.
     pub bytes: u64,
 }
@@ -155,6 +158,7 @@ impl Totals {
         }
         if let Some(count) = self.outcomes.get_mut(word) {
             count.rows += 1;
+            count.files += u64::from(is_file);
             count.bytes = count.bytes.saturating_add(bytes);
         }
     }

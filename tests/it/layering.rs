@@ -43,6 +43,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
+    (
+        "prune",
+        &["id", "stop", "manifest", "report", "retention", "archive"],
+    ),
     ("watch", &["id", "monitor", "stop", "notify", "status"]),
     // Layer 4: the whole.
     ("runner", &["*"]),

@@ -244,7 +244,11 @@ fn a_snapshot_appears_whole() {
     );
     assert_eq!(
         written.totals.of(Outcome::Failed),
-        Count { rows: 1, bytes: 5 }
+        Count {
+            rows: 1,
+            files: 1,
+            bytes: 5
+        }
     );
     run.sync().unwrap();
     let snapshot = run.finish(written.clone(), Tail::default()).unwrap();
