@@ -34,6 +34,7 @@
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `verify` | an archive read back, and compared with the drive |
 //! | | `prune` | removes snapshots by the retention |
 //! | | `watch` | a run watched from within: heartbeat and watchdog |
 //! | 4 whole | `runner` | a job becomes a run |
@@ -74,6 +75,7 @@ pub mod archive;
 pub mod sim;
 
 pub mod walk;
+pub mod verify;
 pub mod prune;
 pub mod watch;
 

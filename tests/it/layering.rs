@@ -44,6 +44,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("fetch", OPERATION),
     ("backup", OPERATION),
     (
+        "verify",
+        &["id", "entry", "monitor", "stop", "manifest", "report", "drive", "archive"],
+    ),
+    (
         "prune",
         &["id", "stop", "manifest", "report", "retention", "archive"],
     ),
