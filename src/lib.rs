@@ -22,6 +22,10 @@
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
 //! | | `report` | the summary of a run |
+//! | | `retention` | which snapshots stay |
+//! | | `notify` | what is told of a run, to whom, and when |
+//! | | `status` | the status file: the run under way, and how the last ones ended |
+//! | | `metrics` | a run's figures for Prometheus |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -34,6 +38,9 @@
 //! | | `backup` | walk, reuse, fetch, commit |
 //! | | `diff` | what changed between two snapshots |
 //! | | `restore` | rows of a snapshot, back into a drive |
+//! | | `verify` | an archive read back, and compared with the drive |
+//! | | `prune` | removes snapshots by the retention |
+//! | | `watch` | a run watched from within: heartbeat and watchdog |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -60,6 +67,10 @@ pub mod coverage;
 pub mod plan;
 pub mod job;
 pub mod report;
+pub mod retention;
+pub mod notify;
+pub mod status;
+pub mod metrics;
 
 pub mod drive;
 pub mod ledger;
@@ -74,6 +85,9 @@ pub mod fetch;
 pub mod backup;
 pub mod diff;
 pub mod restore;
+pub mod verify;
+pub mod prune;
+pub mod watch;
 
 pub mod runner;
 pub mod cli;

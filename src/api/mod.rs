@@ -19,6 +19,7 @@ mod auth;
 mod body;
 mod classic;
 mod http;
+mod http_ping;
 mod outgoing;
 mod pace;
 mod read;
@@ -27,6 +28,8 @@ mod retry;
 #[cfg(test)]
 mod testing;
 mod v2;
+
+pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};
 
 pub use auth::login;
 pub use auth::table::{Credential, CredentialRow, NoCredential, Purpose, credential_table};

@@ -24,6 +24,10 @@ const MODULES: &[(&str, &[&str])] = &[
         &["id", "path", "entry", "monitor", "manifest", "coverage"],
     ),
     ("page", &["id", "path", "entry", "manifest", "coverage", "report"]),
+    ("retention", &["id"]),
+    ("notify", &["report"]),
+    ("status", &["notify"]),
+    ("metrics", &["monitor", "manifest", "coverage", "report"]),
     // Layer 2: edges.
     ("drive", VALUES),
     (
@@ -44,6 +48,17 @@ const MODULES: &[(&str, &[&str])] = &[
     ("backup", OPERATION),
     ("diff", OPERATION),
     ("restore", OPERATION),
+    (
+        "verify",
+        &[
+            "id", "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
+        ],
+    ),
+    (
+        "prune",
+        &["id", "stop", "manifest", "report", "retention", "archive"],
+    ),
+    ("watch", &["id", "monitor", "stop", "notify", "status"]),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
@@ -54,8 +69,8 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup",
-    "ledger", "archive", "walk", "fetch", "backup", "restore",
+    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup", "ledger", "archive", "walk",
+    "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
