@@ -22,6 +22,7 @@
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
 //! | | `report` | the summary of a run |
+//! | | `page` | an archive as one self-contained HTML page |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -57,6 +58,7 @@ pub mod coverage;
 pub mod plan;
 pub mod job;
 pub mod report;
+pub mod page;
 
 pub mod drive;
 pub mod ledger;
