@@ -26,6 +26,7 @@
 //! | | `notify` | what is told of a run, to whom, and when |
 //! | | `status` | the status file: the run under way, and how the last ones ended |
 //! | | `metrics` | a run's figures for Prometheus |
+//! | | `page` | an archive as one self-contained HTML page |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -71,6 +72,7 @@ pub mod retention;
 pub mod notify;
 pub mod status;
 pub mod metrics;
+pub mod page;
 
 pub mod drive;
 pub mod ledger;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Change, Item, Word, is_live_file};
 use crate::entry::Kind;
 use crate::id::DriveId;
+use crate::path;
 use crate::report::{printable, size};
 
 /// Top-level folders whose growth is kept while rows come. Beyond twice as many, those that changed least are put together.
@@ -20,9 +21,6 @@ const FOLDERS_SHOWN: usize = 10;
 
 /// Extensions that are told apart; all further ones count as one.
 const EXTENSIONS_KEPT: usize = 10_000;
-
-/// Letters of an extension at most; what is longer is part of a name.
-const EXTENSION_LETTERS: usize = 16;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -282,7 +280,7 @@ impl Summary {
         *files += 1;
         *sum = sum.saturating_add(bytes);
 
-        let mut extension = extension_of(&item.name);
+        let mut extension = path::extension(&item.name);
         if self.extensions.len() >= EXTENSIONS_KEPT && !self.extensions.contains_key(&extension) {
             // No extension holds a slash, so that this is the one for the rest.
             "/".clone_into(&mut extension);
@@ -348,19 +346,5 @@ impl Summary {
         {
             self.rest = None;
         }
-    }
-}
-
-/// The letters after the last dot, in lower case; empty where there is no such thing.
-fn extension_of(name: &str) -> String {
-    match name.rsplit_once('.') {
-        Some((stem, end))
-            if !stem.is_empty()
-                && end.chars().count() <= EXTENSION_LETTERS
-                && end.chars().all(char::is_alphanumeric) =>
-        {
-            end.to_lowercase()
-        }
-        _ => String::new(),
     }
 }

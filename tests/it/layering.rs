@@ -85,7 +85,6 @@ const OWNERS: &[(&str, &str)] = &[
     ("toml", "src/job/"),
     ("schemars", "src/job/"),
     ("rusqlite", "src/ledger/"),
-    ("askama", "src/page/"),
     ("secrecy", "src/secret.rs"),
 ];
 
