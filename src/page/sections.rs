@@ -111,11 +111,11 @@ impl Page<'_> {
         let seen = format!("{} / {}", number(covered), number(drives.len() as u64));
         let failures = totals.failures();
         let calls: u64 = self.input.calls.iter().map(|calls| calls.sent).sum();
-        let new_bytes = totals.bytes_with(Outcome::Stored);
+        let new_bytes = totals.of(Outcome::Stored).bytes;
         let mut tiles = vec![
             (texts.files, number(self.aggregate.all.files), false),
             (texts.size, size(self.aggregate.all.bytes), false),
-            (texts.folders, number(totals.folders.iter().sum()), false),
+            (texts.folders, number(totals.folders), false),
             (texts.stored_new, size(new_bytes), false),
             (texts.failures, number(failures), failures > 0),
         ];
@@ -160,13 +160,13 @@ impl Page<'_> {
         let rows: Vec<Vec<Cell<'_>>> = Outcome::ALL
             .into_iter()
             .zip(texts.outcomes)
-            .filter(|(outcome, _)| totals.files_with(*outcome) + totals.folders_with(*outcome) > 0)
+            .filter(|(outcome, _)| totals.of(*outcome).files + totals.of(*outcome).folders > 0)
             .map(|(outcome, name)| {
                 vec![
                     Cell::Word(name),
-                    Cell::Number(totals.files_with(outcome)),
-                    Cell::Size(Some(totals.bytes_with(outcome))),
-                    Cell::Number(totals.folders_with(outcome)),
+                    Cell::Number(totals.of(outcome).files),
+                    Cell::Size(Some(totals.of(outcome).bytes)),
+                    Cell::Number(totals.of(outcome).folders),
                 ]
             })
             .collect();

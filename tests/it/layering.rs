@@ -51,7 +51,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "id", "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
+            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive",
         ],
     ),
     (
