@@ -163,6 +163,20 @@ impl Totals {
         }
     }
 
+    /// What is there: what was stored, reused or, in an audit, listed.
+    pub fn held(&self) -> Count {
+        [Outcome::Stored, Outcome::Reused, Outcome::Listed]
+            .into_iter()
+            .fold(Count::default(), |held, outcome| {
+                let count = self.of(outcome);
+                Count {
+                    rows: held.rows.saturating_add(count.rows),
+                    files: held.files.saturating_add(count.files),
+                    bytes: held.bytes.saturating_add(count.bytes),
+                }
+            })
+    }
+
     /// Rows and bytes of one outcome.
     pub fn of(&self, outcome: Outcome) -> Count {
         self.outcomes

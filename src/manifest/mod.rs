@@ -16,7 +16,7 @@ pub use cells::COLUMNS;
 pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter};
 pub use facts::{Facts, decode_facts, encode_facts};
-pub use reader::Reader;
+pub use reader::{Glance, Look, Reader};
 pub use writer::Writer;
 
 /// One line of `manifest.csv` and `failures.csv`.

@@ -104,7 +104,11 @@ pub(super) fn check(
             if kind.is_dir() {
                 folders.push((item.path(), inner));
             } else if places.misses(&inner) || (name.to_str().is_none() && places.part == 0) {
-                let detail = if kind.is_file() { "" } else { "it is no regular file" };
+                let detail = if kind.is_file() {
+                    ""
+                } else {
+                    "it is no regular file"
+                };
                 report(at(id, Kind::Extra, inner, detail.to_owned()));
             }
         }

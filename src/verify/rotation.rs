@@ -209,7 +209,12 @@ mod tests {
                 *turn += u32::from(choice);
             }
             rotation
-                .write(folder.path(), &chosen, &[false; BUCKETS], Timestamp::from_second(now).unwrap())
+                .write(
+                    folder.path(),
+                    &chosen,
+                    &[false; BUCKETS],
+                    Timestamp::from_second(now).unwrap(),
+                )
                 .unwrap();
         }
         assert_eq!(turns, [1; BUCKETS]);
@@ -244,12 +249,7 @@ mod tests {
         fs::create_dir(folder.path().join(".drivejob")).unwrap();
         for text in ["", "{", "{\"format\":1,\"good\":[5],\"tried\":[]}"] {
             fs::write(path(folder.path()), text).unwrap();
-            assert!(
-                Rotation::read(folder.path())
-                    .good
-                    .iter()
-                    .all(Option::is_none)
-            );
+            assert!(Rotation::read(folder.path()).good.iter().all(Option::is_none));
         }
     }
 

@@ -45,13 +45,30 @@ const MODULES: &[(&str, &[&str])] = &[
     ("backup", OPERATION),
     (
         "verify",
-        &["id", "entry", "monitor", "stop", "manifest", "report", "drive", "archive"],
+        &[
+            "id", "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
+        ],
     ),
     (
         "prune",
         &["id", "stop", "manifest", "report", "retention", "archive"],
     ),
     ("watch", &["id", "monitor", "stop", "notify", "status"]),
+    (
+        "browse",
+        &[
+            "id",
+            "path",
+            "entry",
+            "stop",
+            "manifest",
+            "report",
+            "retention",
+            "status",
+            "archive",
+            "watch",
+        ],
+    ),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::archive::{
-    Durability, Earlier, Head, LocalPath, Previous, Snapshot, Tail, plain_or_derived,
-};
+use crate::archive::{Durability, Earlier, Head, LocalPath, Previous, Snapshot, Tail, plain_or_derived};
 use crate::entry::{Entry, Kind as EntryKind};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
@@ -283,7 +281,7 @@ fn each_damage_is_found_and_nothing_else() {
                 ("not-a-file", "files/me/docs/a"),
                 ("not-a-file", "files/me/docs/b"),
                 ("not-a-file", "files/me/docs/c"),
-                ],
+            ],
         ),
         (
             "file too many",
