@@ -42,6 +42,7 @@
 //! | | `verify` | an archive read back, and compared with the drive |
 //! | | `prune` | removes snapshots by the retention |
 //! | | `watch` | a run watched from within: heartbeat and watchdog |
+//! | | `browse` | what is in an archive, over all nights |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -90,6 +91,7 @@ pub mod restore;
 pub mod verify;
 pub mod prune;
 pub mod watch;
+pub mod browse;
 
 pub mod runner;
 pub mod cli;

@@ -31,7 +31,8 @@ pub fn textfile(report: &Report, newest_complete: Option<Timestamp>) -> String {
         report.finished,
         newest_complete,
     );
-    let (files, bytes) = report.totals.held();
+    let held = report.totals.held();
+    let (files, bytes) = (held.files, held.bytes);
     text.gauge(
         "drivejob_files",
         "Files whose bytes the run's snapshot holds.",

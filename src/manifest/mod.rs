@@ -20,7 +20,7 @@ pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter, defused};
 pub use facts::{Facts, decode_facts, encode_facts};
 pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, TableWriter, read_table};
-pub use reader::Reader;
+pub use reader::{Glance, Look, Reader};
 pub use sharing::{LinkReach, is_nothing, link_reach};
 pub use writer::Writer;
 

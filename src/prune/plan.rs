@@ -9,7 +9,6 @@ use super::measure::{Freed, measure};
 use super::{Error, Options};
 use crate::archive::{Archive, Snapshot};
 use crate::id::SnapshotId;
-use crate::manifest::Outcome;
 use crate::report::{printable, size};
 use crate::retention::{Held, Reason, SizeDrop, drop_of, keep};
 
@@ -160,18 +159,17 @@ fn why_hold(snapshots: &[Snapshot], share: f64) -> Option<HoldReason> {
     drop_of(held(before), held(newest), share).map(HoldReason::Dropped)
 }
 
-/// Files whose bytes a snapshot has, and their bytes. An audit has no bytes, so what it listed counts.
+/// Files that a snapshot has, and their bytes. An audit has no bytes, so what it listed counts.
 fn held(snapshot: &Snapshot) -> Held {
-    let Some(tail) = &snapshot.tail else {
-        return Held::default();
-    };
-    let mut held = Held::default();
-    for outcome in [Outcome::Stored, Outcome::Reused, Outcome::Listed] {
-        let count = tail.totals.of(outcome);
-        held.files = held.files.saturating_add(count.files);
-        held.bytes = held.bytes.saturating_add(count.bytes);
+    let count = snapshot
+        .tail
+        .as_ref()
+        .map(|tail| tail.totals.held())
+        .unwrap_or_default();
+    Held {
+        files: count.files,
+        bytes: count.bytes,
     }
-    held
 }
 
 impl Plan {

@@ -51,7 +51,8 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive",
+            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive", "id",
+            "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
         ],
     ),
     (
@@ -59,6 +60,21 @@ const MODULES: &[(&str, &[&str])] = &[
         &["id", "stop", "manifest", "report", "retention", "archive"],
     ),
     ("watch", &["id", "monitor", "stop", "notify", "status"]),
+    (
+        "browse",
+        &[
+            "id",
+            "path",
+            "entry",
+            "stop",
+            "manifest",
+            "report",
+            "retention",
+            "status",
+            "archive",
+            "watch",
+        ],
+    ),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
