@@ -31,6 +31,7 @@
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
 //! | | `restore` | rows of a snapshot, back into a drive |
+//! | | `migrate` | one tenant's drives into another's, pass by pass |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -66,6 +67,7 @@ pub mod sim;
 
 pub mod walk;
 pub mod restore;
+pub mod migrate;
 
 pub mod runner;
 pub mod cli;

@@ -289,8 +289,11 @@ impl Ledger {
         page: PageFacts,
         now: Timestamp,
     ) -> Result<Applied> {
-        self.change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
-            .await
+        let applied = self
+            .change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
+            .await?;
+        self.tell_news();
+        Ok(applied)
     }
 
     /// Notes that a folder's listing came to no end: it failed, or the folder vanished. What it listed before stays.
@@ -373,7 +376,9 @@ impl Ledger {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 }
 

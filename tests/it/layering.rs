@@ -40,6 +40,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("fetch", OPERATION),
     ("backup", OPERATION),
     ("restore", OPERATION),
+    ("migrate", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
