@@ -2,10 +2,10 @@
 
 use rusqlite::params;
 
-use super::listing::{Columns, outcome_of, to_entry};
+use super::listing::{Columns, FolderWork, outcome_of, to_entry, to_folder};
 use super::{Ledger, Result};
 use crate::entry::Kind;
-use crate::id::FileId;
+use crate::id::{Family, FileId};
 use crate::manifest::{Outcome, Row};
 use crate::path::DrivePath;
 
@@ -110,6 +110,23 @@ impl Ledger {
                 [after],
                 |row| row.get(0),
             )
+        })
+        .await
+    }
+}
+
+impl Ledger {
+    /// Folders of a family that were listed, or that could not be, with numbers above `after`, at most `limit`.
+    /// The root of a drive is one of them.
+    pub async fn listed_folders(&self, family: Family, after: i64, limit: u32) -> Result<Vec<FolderWork>> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts
+                 FROM folder JOIN root ON root.no = folder.root
+                 WHERE folder.family = ?1 AND folder.no > ?2 ORDER BY folder.no LIMIT ?3",
+            )?;
+            let rows = statement.query_map(params![family as i64, after, limit], to_folder)?;
+            rows.collect()
         })
         .await
     }

@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod map;
+mod permissions;
 mod reconcile;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::restore::{self, Copies, Fed, Limits, Restore, Summary, deliver, fold,
 use crate::stop::Stop;
 
 pub use map::{Map, MapError, Pairs, Unmapped};
+pub use permissions::record_permissions;
 pub use reconcile::{Reconciliation, reconcile, write_reconciliation};
 
 pub use crate::restore::Error;

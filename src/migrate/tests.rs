@@ -430,3 +430,31 @@ async fn a_backup_that_stopped_leaves_the_pass_open() {
     let pass = case.over(&backup).await;
     assert_eq!((pass.pass, pass.is_finished, pass.removed), (2, true, 1));
 }
+
+#[tokio::test]
+async fn permissions_are_recorded_for_each_drive_and_folder_that_has_its_own() {
+    let drive = MemoryDrive::new();
+    let root = MemoryDrive::root("sharedrives/@1").entry;
+    let own = drive.put(&root, "own", None);
+    let under = drive.put(&own, "under", None);
+    let denied = drive.put(&root, "denied", None);
+    for (folder, by) in [(&own, &own), (&under, &own), (&denied, &denied)] {
+        drive.guard(folder, by);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger")).unwrap();
+    list(&drive, &ledger, "sharedrives/@1", SEEN).await;
+    drive.fault("detail", 3, Fault::Refuse(crate::drive::ErrorKind::Denied));
+    let target = folder.path().join("permissions.csv");
+    let recorded = record_permissions(&*drive, &ledger, &target, false)
+        .await
+        .unwrap();
+    assert_eq!(recorded, (2, 1));
+    assert_eq!(
+        std::fs::read_to_string(target).unwrap(),
+        "drive,path,id,permissions,reason\n\
+         sharedrives/@1,/,root,\"[\"\"who may read root\"\"]\",\n\
+         sharedrives/@1,/own,n1,\"[\"\"who may read n1\"\"]\",\n\
+         sharedrives/@1,/denied,n3,,denied\n"
+    );
+}

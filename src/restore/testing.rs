@@ -169,6 +169,12 @@ impl MemoryDrive {
         item.entry.name = name.to_owned();
     }
 
+    pub(crate) fn guard(&self, entry: &Entry, by: &Entry) {
+        let mut world = self.world.lock().unwrap();
+        let item = world.items.get_mut(&key(entry)).unwrap();
+        item.entry.properties.permission_root = Some(by.id.as_str().to_owned());
+    }
+
     pub(crate) fn content(&self, entry: &Entry) -> String {
         let world = self.world.lock().unwrap();
         String::from_utf8(world.items[&key(entry)].bytes.to_vec()).unwrap()
@@ -480,8 +486,9 @@ impl Drive for MemoryDrive {
         }
     }
 
-    async fn detail(&self, _: &Entry, _: Detail) -> Result<Vec<Value>> {
-        Ok(Vec::new())
+    async fn detail(&self, entry: &Entry, _: Detail) -> Result<Vec<Value>> {
+        self.begin("detail", &entry.name).await?;
+        Ok(vec![Value::String(format!("who may read {}", entry.id))])
     }
 }
 
