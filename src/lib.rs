@@ -43,6 +43,7 @@
 //! | | `prune` | removes snapshots by the retention |
 //! | | `watch` | a run watched from within: heartbeat and watchdog |
 //! | | `browse` | what is in an archive, over all nights |
+//! | | `migrate` | one tenant's drives into another's, pass by pass |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -92,6 +93,7 @@ pub mod verify;
 pub mod prune;
 pub mod watch;
 pub mod browse;
+pub mod migrate;
 
 pub mod runner;
 pub mod cli;

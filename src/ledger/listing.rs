@@ -277,20 +277,7 @@ impl Ledger {
                  WHERE folder.state = 0 AND folder.family = ?1 AND folder.no > ?2
                  ORDER BY folder.no LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![family as i64, after, limit], |row| {
-                let path = DrivePath::from_text(&row.get::<_, String>(3)?);
-                let mut entry = Entry::root(
-                    DriveId::new(row.get::<_, String>(1)?),
-                    FileId::new(row.get::<_, String>(2)?),
-                );
-                entry.location = row.get(4)?;
-                take_facts(row, 5, &mut entry)?;
-                Ok(FolderWork {
-                    no: row.get(0)?,
-                    entry,
-                    path,
-                })
-            })?;
+            let rows = statement.query_map(params![family as i64, after, limit], to_folder)?;
             rows.collect()
         })
         .await
@@ -305,8 +292,11 @@ impl Ledger {
         page: PageFacts,
         now: Timestamp,
     ) -> Result<Applied> {
-        self.change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
-            .await
+        let applied = self
+            .change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
+            .await?;
+        self.tell_news();
+        Ok(applied)
     }
 
     /// Notes that a folder's listing came to no end: it failed, or the folder vanished. What it listed before stays.
@@ -433,7 +423,9 @@ impl Ledger {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 }
 
@@ -732,6 +724,21 @@ fn update_entry(transaction: &Transaction<'_>, no: i64, entry: &Entry) -> rusqli
             manifest::encode_facts(entry)
         ])?;
     Ok(())
+}
+
+/// A folder from the columns number, drive, id, path, location and facts.
+pub(super) fn to_folder(row: &SqlRow<'_>) -> rusqlite::Result<FolderWork> {
+    let mut entry = Entry::root(
+        DriveId::new(row.get::<_, String>(1)?),
+        FileId::new(row.get::<_, String>(2)?),
+    );
+    entry.location = row.get(4)?;
+    take_facts(row, 5, &mut entry)?;
+    Ok(FolderWork {
+        no: row.get(0)?,
+        path: DrivePath::from_text(&row.get::<_, String>(3)?),
+        entry,
+    })
 }
 
 fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {

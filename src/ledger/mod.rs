@@ -9,21 +9,24 @@
 //! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
 
 mod basis;
+mod handed;
 mod listing;
 mod rows;
 mod uploads;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+pub use handed::Handed;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
 pub use uploads::{
-    Again, Choice, Claimed, Naming, NewUpload, Problem, Settled, UploadEnd, UploadOutcome, UploadRow,
-    UploadTotals, UploadWork,
+    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem,
+    Settled, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
 };
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
@@ -72,6 +75,7 @@ enum Order {
 pub struct Ledger {
     path: PathBuf,
     orders: mpsc::Sender<Order>,
+    news: Arc<watch::Sender<u64>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -127,6 +131,7 @@ impl Ledger {
         Ok(Ledger {
             path: path.to_owned(),
             orders,
+            news: Arc::default(),
         })
     }
 
@@ -153,6 +158,15 @@ impl Ledger {
             .await
             .map_err(|_| self.gone())?;
         receiver.await.map_err(|_| self.gone())?
+    }
+
+    /// Wakes up when items were listed or settled through this handle or a clone of it.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell_news(&self) {
+        self.news.send_modify(|times| *times += 1);
     }
 
     /// Waits until everything committed so far is on the disk.
@@ -203,6 +217,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
     connection.execute_batch(basis::TABLES)?;
+    connection.execute_batch(handed::TABLES)?;
     connection.execute_batch(uploads::TABLES)
 }
 

@@ -14,6 +14,8 @@ mod source;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub use source::Copies;
 pub use steps::{FILE_BYTES, Limits, Place, Selection};
 
 pub(crate) use names::same_text;
+pub(crate) use results::take;
+pub(crate) use send::send;
 #[cfg(test)]
 pub(crate) use source::hex;
 
@@ -57,8 +61,33 @@ pub struct Options {
     pub attempts: u32,
     /// The share of the uploads that is downloaded again and compared, and what picks it.
     pub check_back: Policy,
+    /// What lets go of stored bytes once the target has confirmed them; `None` keeps them.
+    pub release: Option<Release>,
     /// How long transfers may go on after a stop was asked for.
     pub grace: Duration,
+}
+
+/// Lets go of the stored bytes at a `stored_at`. It waits for the disk.
+#[derive(Clone)]
+pub struct Release(Arc<Remove>);
+
+type Remove = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
+impl Release {
+    /// Takes what removes the bytes.
+    pub fn new(remove: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Release {
+        Release(Arc::new(remove))
+    }
+
+    fn call(&self, stored_at: &str) -> io::Result<()> {
+        (self.0)(stored_at)
+    }
+}
+
+impl fmt::Debug for Release {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Release")
+    }
 }
 
 impl Options {
@@ -75,6 +104,7 @@ impl Options {
             folders: 4,
             attempts: 3,
             check_back: Policy { rehash: 0.0, salt: 0 },
+            release: None,
             grace: Duration::from_secs(30),
         }
     }
@@ -161,7 +191,7 @@ impl Restore {
     }
 
     /// Tells of a step that needed no call, or that has come to its end.
-    pub(crate) fn tell(&self, settled: &Settled) {
+    pub(crate) async fn tell(&self, settled: &Settled) {
         let (counter, bytes) = match settled.outcome {
             UploadOutcome::Created | UploadOutcome::Adopted => (Counter::FoldersListed, None),
             UploadOutcome::Restored | UploadOutcome::Renamed | UploadOutcome::Overwritten
@@ -180,6 +210,16 @@ impl Restore {
         self.monitor.count(counter, 1);
         if let Some(bytes) = bytes {
             self.monitor.count(bytes, settled.size);
+        }
+        if settled.is_file
+            && settled.outcome.is_there()
+            && let (Some(release), Some(stored_at)) = (&self.options.release, &settled.stored_at)
+        {
+            let (release, place) = (release.clone(), stored_at.clone());
+            if let Err(error) = source::blocking(move || release.call(&place)).await {
+                let message = format!("{stored_at} is no longer needed and could not be removed: {error}");
+                self.monitor.problem(&settled.subject, &message);
+            }
         }
         if matches!(settled.outcome, UploadOutcome::Skipped | UploadOutcome::Failed) {
             self.monitor.problem(
@@ -268,7 +308,7 @@ async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<F
             };
             let restore = Arc::clone(&restore);
             tasks.spawn(async move {
-                send::send(&restore, work, slot).await?;
+                send(&restore, work, slot).await?;
                 Ok(Freed::File(slot))
             });
         }
@@ -300,7 +340,7 @@ async fn claim(restore: &Restore, family: Family, kind: Kind, limit: u32) -> Res
             .claim_uploads(family, kind, limit, restore.options.naming)
             .await?;
         for settled in &claimed.settled {
-            restore.tell(settled);
+            restore.tell(settled).await;
         }
         if !claimed.works.is_empty() || claimed.settled.is_empty() {
             return Ok(claimed.works);

@@ -161,7 +161,7 @@ async fn write_one(
 }
 
 /// Takes a writer back that a closure of the ledger had.
-pub(super) fn take<T>(shared: Arc<Mutex<T>>) -> Result<T, Error> {
+pub(crate) fn take<T>(shared: Arc<Mutex<T>>) -> Result<T, Error> {
     let inner = Arc::into_inner(shared)
         .ok_or_else(|| manifest::Error::Io(io::Error::other("the table is still in use")))?;
     Ok(inner.into_inner().unwrap_or_else(PoisonError::into_inner))

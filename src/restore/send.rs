@@ -25,7 +25,7 @@ const DIFFERS: &str = "differs";
 ///
 /// # Errors
 /// When the token is refused or the ledger fails.
-pub(super) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -> Result<(), Error> {
+pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -> Result<(), Error> {
     let Some(size) = work.size else {
         return fail(restore, &work, "no-size", 0).await;
     };
@@ -114,7 +114,7 @@ pub(super) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
         {
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
-                restore.tell(&settled);
+                restore.tell(&settled).await;
                 return Ok(());
             }
             None => return Ok(()),
@@ -224,7 +224,7 @@ async fn confirm(
         attempts: tries,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, outcome, reason));
+    restore.tell(&settled_as(work, outcome, reason)).await;
     Ok(())
 }
 
@@ -271,7 +271,9 @@ async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) ->
         attempts: tries,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, UploadOutcome::Failed, reason));
+    restore
+        .tell(&settled_as(work, UploadOutcome::Failed, reason))
+        .await;
     Ok(())
 }
 
@@ -282,6 +284,7 @@ pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str
         reason: reason.to_owned(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == crate::entry::Kind::File,
+        stored_at: work.stored_at.clone(),
     }
 }
 

@@ -72,6 +72,7 @@ pub(crate) struct MemoryDrive {
     folds: bool,
     careless: bool,
     pub(crate) died: Notify,
+    pub(crate) uploaded: Notify,
 }
 
 impl MemoryDrive {
@@ -125,6 +126,14 @@ impl MemoryDrive {
         self.world.lock().unwrap().insert(parent, name, bytes, modified)
     }
 
+    pub(crate) fn change(&self, entry: &Entry, content: &str, modified: i64) {
+        let mut world = self.world.lock().unwrap();
+        let item = world.items.get_mut(&key(entry)).unwrap();
+        item.bytes = Bytes::from(content.to_owned());
+        item.entry.size = Some(content.len() as u64);
+        item.entry.modified = Timestamp::from_second(modified).ok();
+    }
+
     /// Every item of a drive as path, content and time, sorted; a folder has neither.
     pub(crate) fn tree(&self, drive: &str) -> Vec<String> {
         let world = self.world.lock().unwrap();
@@ -146,6 +155,39 @@ impl MemoryDrive {
             .collect();
         lines.sort();
         lines
+    }
+
+    /// What a person does in the drive: not counted as calls.
+    pub(crate) fn delete(&self, entry: &Entry) {
+        self.world.lock().unwrap().items.remove(&key(entry));
+    }
+
+    pub(crate) fn rename(&self, entry: &Entry, parent: &Entry, name: &str) {
+        let mut world = self.world.lock().unwrap();
+        let item = world.items.get_mut(&key(entry)).unwrap();
+        item.entry.parent_id = Some(parent.id.clone());
+        item.entry.name = name.to_owned();
+    }
+
+    pub(crate) fn guard(&self, entry: &Entry, by: &Entry) {
+        let mut world = self.world.lock().unwrap();
+        let item = world.items.get_mut(&key(entry)).unwrap();
+        item.entry.properties.permission_root = Some(by.id.as_str().to_owned());
+    }
+
+    pub(crate) fn content(&self, entry: &Entry) -> String {
+        let world = self.world.lock().unwrap();
+        String::from_utf8(world.items[&key(entry)].bytes.to_vec()).unwrap()
+    }
+
+    pub(crate) fn find(&self, drive: &str, path: &str) -> Entry {
+        let world = self.world.lock().unwrap();
+        world
+            .items
+            .values()
+            .find(|item| item.entry.drive.as_str() == drive && world.path(&item.entry) == path)
+            .map(|item| item.entry.clone())
+            .unwrap()
     }
 
     /// Counts a call; `Err` when it fails or the program dies before it takes effect.
@@ -375,6 +417,7 @@ impl Drive for MemoryDrive {
         if dies {
             self.dead().await;
         }
+        self.uploaded.notify_one();
         match fault {
             Some(Fault::LoseAnswer) => Err(lost("upload")),
             Some(Fault::WrongSize) => outcome.map(|mut entry| {
@@ -443,8 +486,9 @@ impl Drive for MemoryDrive {
         }
     }
 
-    async fn detail(&self, _: &Entry, _: Detail) -> Result<Vec<Value>> {
-        Ok(Vec::new())
+    async fn detail(&self, entry: &Entry, _: Detail) -> Result<Vec<Value>> {
+        self.begin("detail", &entry.name).await?;
+        Ok(vec![Value::String(format!("who may read {}", entry.id))])
     }
 }
 

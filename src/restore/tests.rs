@@ -529,6 +529,25 @@ async fn a_share_is_downloaded_again_and_compared() {
 }
 
 #[tokio::test]
+async fn stored_bytes_are_let_go_only_when_the_target_has_them() {
+    let source = Source::new(&["/a=a@1", "/b=b@1", "/c=c@1"]);
+    let drive = MemoryDrive::new();
+    drive.put(&root(), "a", Some(("a", 1)));
+    drive.put(&root(), "b", Some(("theirs", 1)));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut options = skip();
+    options.release = Some(Release::new(move |place| {
+        let _ = sender.send(place.to_owned());
+        Ok(())
+    }));
+    source.run(&drive, &source.ledger("ledger"), &options).await;
+    drop(options);
+    let mut released: Vec<String> = receiver.iter().collect();
+    released.sort();
+    assert_eq!(released, ["f0", "f2"]);
+}
+
+#[tokio::test]
 async fn one_file_takes_only_the_folders_above_it_along() {
     let mut source = Source::new(&["/a/", "/a/", "/a!/", "/a/b/", "/a/b/want=w@1", "/z=z@2"]);
     // The file lies in the first of two folders of one name.

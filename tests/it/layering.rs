@@ -75,6 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
+    ("migrate", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::ends::{end, finish_file};
-use super::{ENDED, Naming, READY, STARTED, UploadEnd, UploadOutcome, second, target_entry};
+use super::{CONTENT, ENDED, Naming, READY, STARTED, UploadEnd, UploadOutcome, second, target_entry};
 use crate::entry::{Entry, Kind, OnConflict};
 use crate::id::{DriveId, Family, FileId};
 use crate::ledger::{Ledger, Result};
@@ -80,6 +80,8 @@ pub struct Settled {
     pub size: u64,
     /// Whether it is a file.
     pub is_file: bool,
+    /// Where its bytes are stored.
+    pub stored_at: Option<String>,
 }
 
 /// What a second look decided.
@@ -96,7 +98,10 @@ struct Step {
     work: UploadWork,
     name: String,
     reserved: Option<String>,
+    /// A folder whose new id is known.
     known: Option<Entry>,
+    /// A file that is in the target already and shall get another content, as it was left there.
+    left: Option<Entry>,
 }
 
 /// An item that lies in a target folder.
@@ -179,6 +184,7 @@ fn decide(
     let folder = step.work.folder;
     if let Some(reserved) = &step.reserved
         && !refused
+        && step.left.is_none()
         && let Some(there) = look(transaction, folder, &step.work, reserved, None)?
         && there.owner.is_none()
         && there.entry.kind == step.work.kind
@@ -196,6 +202,9 @@ fn decide(
                 done(transaction, &step.work, there.entry, outcome).map(Some)
             }
         };
+    }
+    if let Some(left) = &step.left {
+        return follow(transaction, step.work, left.clone(), naming).map(Some);
     }
     transaction
         .prepare_cached("UPDATE upload SET new_name = NULL WHERE no = ?1")?
@@ -250,6 +259,34 @@ fn decide(
     settle(transaction, &step.work, UploadOutcome::Failed, "conflict").map(Some)
 }
 
+/// A file that shall get another content gets it, unless somebody else changed it meanwhile.
+fn follow(
+    transaction: &Transaction<'_>,
+    work: UploadWork,
+    left: Entry,
+    naming: &Naming,
+) -> rusqlite::Result<Again> {
+    let there = look(transaction, work.folder, &work, &left.name, None)?
+        .map(|there| there.entry)
+        .filter(|there| there.id == left.id);
+    match there {
+        Some(there) if is_same(&work, &there, naming) => {
+            done(transaction, &work, there, UploadOutcome::Overwritten)
+        }
+        Some(there) if there.size == left.size && there.modified == left.modified => {
+            start(transaction, work.no, Some(&left.name))?;
+            let choice = Choice::Send {
+                name: left.name,
+                renamed: false,
+                over: Some(Box::new(there)),
+            };
+            Ok(Again::Work(Box::new(UploadWork { choice, ..work })))
+        }
+        Some(_) => settle(transaction, &work, UploadOutcome::Skipped, "target-changed"),
+        None => settle(transaction, &work, UploadOutcome::Skipped, "target-moved"),
+    }
+}
+
 /// The same content as far as a listing can tell: size, and modified time where the target keeps it.
 fn is_same(work: &UploadWork, there: &Entry, naming: &Naming) -> bool {
     let same_time = match (work.modified, there.modified) {
@@ -267,7 +304,7 @@ fn read(transaction: &Transaction<'_>, no: i64) -> rusqlite::Result<Option<Step>
                     u.name, u.new_name, u.parent,
                     u.new_id, coalesce(u.given_name, u.new_name), u.kind, u.left_size, u.left_modified,
                     u.location, u.facts,
-                    p.new_id, coalesce(p.given_name, p.new_name), 1, NULL, NULL, p.location, p.facts
+                    p.new_id, coalesce(p.given_name, p.new_name), 1, NULL, NULL, p.location, p.facts, u.follow
              FROM upload AS u LEFT JOIN upload AS p ON p.no = u.parent
              WHERE u.no = ?1 AND u.state <> ?2",
         )?
@@ -281,7 +318,9 @@ fn read(transaction: &Transaction<'_>, no: i64) -> rusqlite::Result<Option<Step>
                 Some(_) => target_entry(row, 19, &target)?,
                 None => own.clone(),
             };
+            let follows = is_known && row.get::<_, i64>(26)? & CONTENT != 0;
             Ok(Step {
+                left: (follows && kind == Kind::File).then(|| own.clone()),
                 name: row.get(9)?,
                 reserved: row.get(10)?,
                 known: (is_known && kind == Kind::Folder).then_some(own),
@@ -409,5 +448,6 @@ fn settled(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
         reason: reason.to_owned(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == Kind::File,
+        stored_at: work.stored_at.clone(),
     }
 }

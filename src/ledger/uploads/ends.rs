@@ -85,7 +85,7 @@ pub(super) fn finish_file(transaction: &Transaction<'_>, one: &UploadEnd) -> rus
     transaction
         .prepare_cached(
             "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4, new_id = ?5, location = ?6, facts = ?7,
-                    given_name = ?8, left_size = ?9, left_modified = ?10
+                    given_name = ?8, left_size = ?9, left_modified = ?10, follow = follow & ~1
              WHERE no = ?1",
         )?
         .execute(params![
@@ -110,6 +110,15 @@ pub(super) fn end(
     outcome: UploadOutcome,
     reason: &str,
 ) -> rusqlite::Result<()> {
+    // What is in the target and could not follow its source stays as it is.
+    let kept = transaction
+        .prepare_cached(
+            "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4 WHERE no = ?1 AND follow <> 0 AND new_id IS NOT NULL",
+        )?
+        .execute(params![no, DONE, outcome as i64, reason])?;
+    if kept > 0 {
+        return Ok(());
+    }
     transaction
         .prepare_cached(
             "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4, new_name = NULL WHERE no = ?1",

@@ -5,7 +5,9 @@
 
 mod claim;
 mod ends;
+mod follow;
 mod results;
+mod sides;
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
@@ -19,7 +21,9 @@ use crate::path::DrivePath;
 
 pub use claim::{Again, Choice, Claimed, Settled, UploadWork};
 pub use ends::UploadEnd;
+pub use follow::{FollowWork, Followed};
 pub use results::{Problem, UploadRow, UploadTotals};
+pub use sides::{Difference, DriveCount};
 
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS upload (
@@ -51,6 +55,8 @@ CREATE TABLE IF NOT EXISTS upload (
     listing INTEGER NOT NULL DEFAULT 0,
     seen INTEGER NOT NULL DEFAULT 0,
     follow INTEGER NOT NULL DEFAULT 0,
+    want_parent INTEGER,
+    want_name TEXT,
     attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS upload_ready ON upload (family, kind, no) WHERE state = 1;
@@ -58,6 +64,19 @@ CREATE INDEX IF NOT EXISTS upload_parent ON upload (parent, state);
 CREATE INDEX IF NOT EXISTS upload_id ON upload (drive, id);
 CREATE INDEX IF NOT EXISTS upload_new_id ON upload (target, new_id) WHERE new_id IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS upload_name ON upload (parent, new_name) WHERE new_name IS NOT NULL;
+CREATE INDEX IF NOT EXISTS upload_follow ON upload (no) WHERE follow <> 0;
+CREATE TABLE IF NOT EXISTS side (
+    side INTEGER NOT NULL,
+    drive TEXT NOT NULL,
+    id TEXT NOT NULL,
+    parent_id TEXT,
+    path TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    size INTEGER,
+    modified INTEGER,
+    PRIMARY KEY (side, drive, id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS there (
     folder INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -93,6 +112,11 @@ const STARTED: i64 = 2;
 const DONE: i64 = 3;
 /// A step that ended without its item.
 const ENDED: i64 = 4;
+
+/// The content at the source is another than the one that was uploaded.
+const CONTENT: i64 = 1;
+/// The place at the source is another than the one in the target.
+const PLACE: i64 = 2;
 
 /// The key of the mark that all steps are known.
 const LOADED: &str = "uploads-loaded";
