@@ -152,7 +152,6 @@ async fn list(drive: &Arc<MemoryDrive>, ledger: &Ledger, name: &str, files: List
             plain: None,
             derived: entry.id.as_str().to_owned(),
             fold: 0,
-            deep: entry.id.as_str().to_owned(),
         }),
         folder_outcome: Outcome::Stored,
         clock: Clock::new(|| Timestamp::UNIX_EPOCH),
@@ -296,7 +295,6 @@ async fn a_file_is_uploaded_as_soon_as_it_is_stored() {
                 plain: None,
                 derived: "late".to_owned(),
                 fold: 1,
-                deep: "late".to_owned(),
             },
             listed_as: ListedAs::Fetch,
         };
