@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS folder (
     pages INTEGER NOT NULL DEFAULT 0,
     listed INTEGER NOT NULL DEFAULT 0,
     repeated INTEGER NOT NULL DEFAULT 0,
+    known INTEGER NOT NULL DEFAULT 0,
     full_end INTEGER NOT NULL DEFAULT 0,
     closed_at INTEGER,
     reason TEXT
@@ -246,8 +247,9 @@ impl Ledger {
                 [OPEN],
             )?;
             transaction.execute(
-                "UPDATE folder SET full_end = 0,
-                        listed = (SELECT count(*) FROM item WHERE folder = folder.no)
+                "UPDATE folder SET full_end = 0, repeated = 0,
+                        listed = (SELECT count(*) FROM item WHERE folder = folder.no),
+                        known = (SELECT count(*) FROM item WHERE folder = folder.no)
                  WHERE state = ?1",
                 [OPEN],
             )?;
@@ -390,14 +392,29 @@ impl Ledger {
         .await
     }
 
-    /// Where the settled files of this run are, through `take`.
-    pub async fn stored_places(&self, mut take: impl FnMut(&str) + Send + 'static) -> Result<()> {
+    /// Where the settled files of this run are, through `take`: number and place.
+    pub async fn stored_places(&self, mut take: impl FnMut(i64, &str) + Send + 'static) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction
-                .prepare("SELECT stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
+                .prepare("SELECT no, stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
             let mut rows = statement.query([SETTLED])?;
             while let Some(row) = rows.next()? {
-                take(&row.get::<_, String>(0)?);
+                take(row.get(0)?, &row.get::<_, String>(1)?);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets files wait for their bytes again: what was stored of them is gone.
+    pub async fn reopen(&self, files: Vec<i64>) -> Result<()> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "UPDATE item SET state = ?2, outcome = NULL, reason = NULL, sha256 = NULL, stored_at = NULL
+                 WHERE no = ?1",
+            )?;
+            for no in &files {
+                statement.execute(params![no, PENDING])?;
             }
             Ok(())
         })
