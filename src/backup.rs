@@ -1,13 +1,15 @@
 //! Backs up drives into a snapshot: lists, reuses what is unchanged, fetches the rest.
 //!
-//! The order of trust is bytes, ledger, manifest, tail. A worker puts a file's bytes under their final name, the committer
-//! makes a batch of such files durable and only then tells the ledger of them.
+//! The order of trust is bytes, ledger, manifest, tail. A worker puts a file's bytes under their final name, and the
+//! committer tells the ledger of it at once, so that the end of the process loses nothing. The disk follows for many files
+//! at a time; the ledger knows how far, and what it had not got to is looked at by the next start.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, try_join_all};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -163,16 +165,45 @@ async fn fetch_all(backup: &Arc<Backup>, progress: &Progress) -> Result<(), Erro
     tokio::try_join!(try_join_all(lanes), commit(backup, inbox)).map(|_| ())
 }
 
-/// Makes files durable, then tells the ledger of them, in batches that grow with the load.
+/// Tells the ledger of files, and makes them durable in batches that grow with the load.
 async fn commit(backup: &Backup, mut inbox: mpsc::Receiver<Done>) -> Result<(), Error> {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, FILES_PER_COMMIT).await > 0 {
-        if batch.iter().any(|done| done.stored_at.is_some()) {
-            let run = backup.run.clone();
-            blocking(move || run.sync()).await?;
+    let mut settled = Vec::new();
+    let mut syncing: Option<BoxFuture<'_, Result<(), Error>>> = None;
+    let (mut has_more, mut is_dirty) = (true, false);
+    while has_more || is_dirty || syncing.is_some() {
+        if is_dirty && syncing.is_none() {
+            is_dirty = false;
+            syncing = Some(sync(backup).boxed());
         }
-        backup.ledger.settle(std::mem::take(&mut batch)).await?;
+        tokio::select! {
+            count = inbox.recv_many(&mut settled, FILES_PER_COMMIT), if has_more => {
+                has_more = count > 0;
+                is_dirty |= settled.iter().any(|done| done.stored_at.is_some());
+                backup.ledger.settle(std::mem::take(&mut settled)).await?;
+            }
+            outcome = pending_or(&mut syncing) => {
+                syncing = None;
+                outcome?;
+            }
+        }
     }
+    Ok(())
+}
+
+/// What a future that may not be there gives; never, when it is not.
+async fn pending_or<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes durable what was settled so far.
+async fn sync(backup: &Backup) -> Result<(), Error> {
+    let batch = backup.ledger.seal().await?;
+    let run = backup.run.clone();
+    blocking(move || run.sync()).await?;
+    backup.ledger.synced(batch).await?;
     Ok(())
 }
 

@@ -67,7 +67,9 @@ CREATE TABLE IF NOT EXISTS item (
     reason TEXT,
     sha256 TEXT,
     stored_at TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0,
+    batch INTEGER NOT NULL DEFAULT 0,
+    version INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS item_id ON item (root, id);
 CREATE UNIQUE INDEX IF NOT EXISTS item_fold ON item (folder, fold);
@@ -182,6 +184,8 @@ pub struct Work {
     pub local: String,
     /// Its copy in an earlier snapshot.
     pub earlier: Option<Earlier>,
+    /// Which of its listings this is, since a later one may tell of another content.
+    pub version: i64,
 }
 
 /// What became of a file.
@@ -189,6 +193,8 @@ pub struct Work {
 pub struct Done {
     /// Its number in the ledger.
     pub no: i64,
+    /// The listing that was worked from: [`Work::version`].
+    pub version: i64,
     /// The outcome.
     pub outcome: Outcome,
     /// Reason code, empty when there is none.
@@ -205,9 +211,10 @@ pub struct Done {
 
 impl Done {
     /// An outcome without a reason, bytes or attempts.
-    pub fn new(no: i64, outcome: Outcome) -> Done {
+    pub fn new(work: &Work, outcome: Outcome) -> Done {
         Done {
-            no,
+            no: work.no,
+            version: work.version,
             outcome,
             reason: String::new(),
             sha256: None,
@@ -336,7 +343,8 @@ impl Ledger {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT item.no, root.drive, item.id, item.path, item.name_bytes, item.size,
-                        item.modified, item.location, item.facts, item.local, item.parent_id
+                        item.modified, item.location, item.facts, item.local, item.parent_id,
+                        item.version
                  FROM item JOIN root ON root.no = item.root
                  WHERE item.state = 0 AND item.family = ?1 AND item.no > ?2
                  ORDER BY item.no LIMIT ?3",
@@ -421,25 +429,29 @@ impl Ledger {
         .await
     }
 
-    /// Notes what became of files.
+    /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
-                        attempts = attempts + ?7
-                 WHERE no = ?1",
+                        attempts = attempts + ?7,
+                        batch = (SELECT value FROM meta WHERE key = 'batch')
+                 WHERE no = ?1 AND version = ?8",
             )?;
             for one in &done {
-                statement.execute(params![
+                let settled = statement.execute(params![
                     one.no,
                     SETTLED,
                     outcome_number(one.outcome),
                     one.reason,
                     one.sha256,
                     one.stored_at,
-                    one.attempts
+                    one.attempts,
+                    one.version
                 ])?;
-                if let Some(entry) = &one.changed {
+                if let Some(entry) = &one.changed
+                    && settled == 1
+                {
                     update_entry(transaction, one.no, entry)?;
                 }
             }
@@ -628,7 +640,8 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
     let entry = &listed.entry;
     transaction
         .prepare_cached(
-            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL
+            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL,
+                    version = version + 1
              WHERE root = ?1 AND id = ?2 AND kind = 0 AND (size IS NOT ?3 OR modified IS NOT ?4)",
         )?
         .execute(params![
@@ -762,6 +775,7 @@ fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {
         path: DrivePath::from_text(&path),
         local: row.get(9)?,
         earlier: None,
+        version: row.get(11)?,
     })
 }
 

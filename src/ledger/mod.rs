@@ -9,6 +9,7 @@
 //! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
 
 mod basis;
+mod durable;
 mod listing;
 mod rows;
 
@@ -19,6 +20,7 @@ use std::thread;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
+pub use durable::Doubtful;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
@@ -122,7 +124,10 @@ impl Ledger {
         match found {
             None => {
                 connection
-                    .execute("INSERT INTO meta (key, value) VALUES ('layout', ?1)", [LAYOUT])
+                    .execute(
+                        "INSERT INTO meta (key, value) VALUES ('batch', 1), ('synced', 0), ('layout', ?1)",
+                        [LAYOUT],
+                    )
                     .map_err(failed)?;
             }
             Some(LAYOUT) => {}

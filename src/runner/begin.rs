@@ -8,12 +8,15 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Error, Session};
-use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot};
+use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot, Stored};
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
 use crate::job::{self, JobKind};
 use crate::ledger::Ledger;
 use crate::manifest::{Earlier, Outcome};
+
+/// Files that are looked at by one task.
+const FILES_PER_LOOK: u32 = 1024;
 
 /// Rows that wait between a reader and a writer of the ledger.
 const WAITING_ROWS: usize = 4096;
@@ -78,6 +81,9 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
             "the unfinished run {} of job '{}' was dropped, since the job has changed; this run began anew",
             unfinished.id, unfinished.head.job
         )),
+        Ok(None) if archive.is_headless() => warnings.push(
+            "an unfinished run was dropped, since its HEAD.json is missing; this run began anew".to_owned(),
+        ),
         Ok(None) => {}
         Err(error) => warnings.push(format!("an unfinished run was dropped: {error}")),
     }
@@ -156,7 +162,43 @@ async fn prepare(session: &Session, archive: &Archive, run: &Run, ledger: &Ledge
     if !ledger.has_basis().await? {
         load_basis(session, archive, ledger).await?;
     }
+    settle_doubts(run, ledger).await?;
     sweep(run, ledger).await
+}
+
+/// Looks at the files that the disk had perhaps not got when the run was stopped: the end of a process takes none of them,
+/// the loss of power may. Those that are not whole are fetched again.
+async fn settle_doubts(run: &Run, ledger: &Ledger) -> Result<(), Error> {
+    let batch = ledger.seal().await?;
+    let mut after = 0;
+    loop {
+        let doubtful = ledger.doubtful(after, FILES_PER_LOOK).await?;
+        let Some(last) = doubtful.last() else {
+            break;
+        };
+        after = last.no;
+        let looking = run.clone();
+        let lost = blocking(move || -> Result<Vec<i64>, archive::Error> {
+            let mut lost = Vec::new();
+            for file in doubtful {
+                let stored = Stored {
+                    stored_at: file.stored_at,
+                    sha256: file.sha256,
+                    size: file.size.unwrap_or_default(),
+                };
+                if !looking.holds(&stored, file.is_reused)? {
+                    lost.push(file.no);
+                }
+            }
+            Ok(lost)
+        })
+        .await?;
+        ledger.reopen(lost).await?;
+    }
+    let syncing = run.clone();
+    blocking(move || syncing.sync()).await?;
+    ledger.synced(batch).await?;
+    Ok(())
 }
 
 /// Brings files and ledger together: removes files that were put in place right before a stop and that the ledger does
