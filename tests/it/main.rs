@@ -4,5 +4,9 @@
 mod support;
 
 mod backup;
+mod changes;
+mod damage;
+mod incremental;
 mod jobs;
 mod layering;
+mod resume;

@@ -1,6 +1,7 @@
 //! What the themes share: a job in a folder of its own, listeners, and snapshots read back.
 
 mod bench;
+pub(crate) mod lab;
 mod listener;
 mod shelf;
 
