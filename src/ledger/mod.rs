@@ -160,7 +160,7 @@ impl Ledger {
             let outcome = change(transaction).map_err(|source| to_error(&path, &source));
             Box::new(move |commit| {
                 let outcome = match (outcome, commit) {
-                    (Ok(_), Err(source)) => Err(to_error(&path, source)),
+                    (Ok(_), Err(source)) => Err(commit_error(&path, source)),
                     (outcome, _) => outcome,
                 };
                 // Nobody waits any more when the caller was cancelled; the change stands all the same.
@@ -230,6 +230,15 @@ fn to_error(path: &Path, source: &rusqlite::Error) -> Error {
         Some(_) => Cause::Other,
     };
     Error::new(path, source.to_string(), cause)
+}
+
+/// A transaction that cannot be committed because another of its changes filled the disk says nothing of the file.
+fn commit_error(path: &Path, source: &rusqlite::Error) -> Error {
+    let mut error = to_error(path, source);
+    if source.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) {
+        error.cause = Cause::Other;
+    }
+    error
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

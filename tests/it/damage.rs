@@ -314,6 +314,28 @@ fn a_damaged_lock_keeps_nobody_out_for_long() {
 }
 
 #[test]
+fn the_state_folder_can_be_done_without() {
+    let case = Case::new(false);
+    fs::remove_dir_all(case.path(".drivejob")).unwrap();
+    case.lab.simulator.reset_calls();
+    let report = complete(&case.bench);
+    assert_eq!((report.resumed, report.warnings), (false, Vec::new()));
+    assert_eq!(
+        case.lab.downloads(),
+        0,
+        "the basis is known from the manifests alone"
+    );
+    case.bench.shelf().assert_holds(&case.lab.world(), 0);
+
+    // With an unfinished run in it, only that run is lost.
+    let case = Case::new(true);
+    fs::remove_dir_all(case.path(".drivejob")).unwrap();
+    let report = complete(&case.bench);
+    assert!(!report.resumed);
+    case.bench.shelf().assert_holds(&case.lab.world(), 0);
+}
+
+#[test]
 fn a_damaged_unfinished_run_never_stands_in_the_way() {
     let case = Case::new(true);
     let run = case.path(".drivejob/run");

@@ -23,9 +23,6 @@ use crate::support::{Bench, Recorder, held, tree_of};
 /// Files fetched at the same time in these tests.
 const TRANSFERS: u64 = 3;
 
-/// Files that one stop may cost: those under way, and as many again that are in place and about to be told to the ledger.
-const IN_FLIGHT: u64 = 2 * TRANSFERS;
-
 /// How long a process may take for what takes it a moment.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -89,6 +86,11 @@ fn a_stop_at_any_event_costs_what_was_in_flight_and_changes_nothing() {
             interrupted += 1;
             assert_eq!(bench.shelf().snapshots().len(), 0, "event {at}");
             let known = stored(&bench);
+            let asked = lab.downloads();
+            assert!(
+                asked <= known + TRANSFERS,
+                "event {at}: {asked} downloads, {known} of them known"
+            );
             lab.simulator.reset_calls();
             let second = complete(&bench);
             assert_eq!(lab.downloads(), files as u64 - known, "event {at}");
@@ -143,7 +145,7 @@ fn a_run_that_is_stopped_again_and_again_comes_to_its_end() {
     assert_clean(&bench);
     let downloads = lab.downloads();
     assert!(
-        downloads <= files as u64 + stops * IN_FLIGHT,
+        downloads <= files as u64 + stops * TRANSFERS,
         "{downloads} downloads in {stops} stops"
     );
 }
@@ -252,7 +254,7 @@ fn a_process_killed_at_random_moments_makes_the_snapshot_of_an_unbroken_one() {
     assert_whole(&bench);
     assert_clean(&bench);
     assert!(
-        lab.downloads() <= files + kills * IN_FLIGHT,
+        lab.downloads() <= files + kills * TRANSFERS,
         "seed {seed}: {} downloads for {files} files and {kills} kills",
         lab.downloads()
     );
@@ -524,9 +526,83 @@ fn what_is_damaged_after_a_kill_is_noticed() {
         bench.shelf().assert_holds(&lab.world(), 0);
         assert_clean(&bench);
         if name == "nothing" {
-            assert!(lab.downloads() <= 60 + IN_FLIGHT, "{} downloads", lab.downloads());
+            assert!(lab.downloads() <= 60 + TRANSFERS, "{} downloads", lab.downloads());
         }
     }
+}
+
+#[test]
+fn what_a_power_cut_took_of_the_newest_files_is_fetched_again() {
+    let files = 40;
+    let lab = Lab::new(small_world(files), Options::default());
+    let bench = bench(&lab);
+    stop_after_files(&bench, 20);
+    let run = bench.shelf().path().join(".drivejob/run");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let doubtful = runtime.block_on(async {
+        let ledger = Ledger::open(&run.join("ledger.sqlite")).unwrap();
+        assert_eq!(
+            ledger.doubtful(0, 100).await.unwrap(),
+            [],
+            "a run that ends in order leaves no doubt"
+        );
+        // As if the disk had not followed at all.
+        ledger.synced(0).await.unwrap();
+        let doubtful = ledger.doubtful(0, 100).await.unwrap();
+        ledger.close().await;
+        doubtful
+    });
+    let known = doubtful.len();
+    assert!(known >= 20);
+    let place = |number: usize| {
+        let (_, inside) = doubtful[number].stored_at.split_once('/').unwrap();
+        run.join("snapshot").join(inside)
+    };
+    let large: Vec<usize> = (0..known).filter(|at| doubtful[*at].size.unwrap() > 1).collect();
+    let zeroed = place(large[0]);
+    fs::write(
+        &zeroed,
+        vec![0; usize::try_from(doubtful[large[0]].size.unwrap()).unwrap()],
+    )
+    .unwrap();
+    fs::write(place(large[1]), "").unwrap();
+    fs::remove_file(place(large[2])).unwrap();
+
+    lab.simulator.reset_calls();
+    let report = complete(&bench);
+    assert!(report.resumed);
+    bench.shelf().assert_holds(&lab.world(), 0);
+    assert_clean(&bench);
+    assert_eq!(lab.downloads(), (files - known + 3) as u64);
+}
+
+#[test]
+fn a_second_run_ends_at_once_and_says_who_holds_the_archive() {
+    let lab = Lab::new(small_world(12), Options::default());
+    let stall = Rule::new("storage.download", Action::StallAfterBytes { bytes: 0 }).repeated(0);
+    lab.simulator.faults().add(stall).unwrap();
+    let bench = bench(&lab).limit("timeout", "\"10m\"");
+    let mut first = spawn_until(&lab, &bench, TRANSFERS);
+    // Until it stands still: three folders and the root are listed, and every transfer waits.
+    wait_for(|| lab.listings() == 4 && lab.simulator.calls().of("storage.download") == TRANSFERS);
+    let calls = lab.simulator.calls().total();
+    let second = bench.program().args(["run", "job.toml"]).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(4), "{said}");
+    assert!(said.contains(&format!("process {} on ", first.id())), "{said}");
+    assert_eq!(
+        lab.simulator.calls().total(),
+        calls,
+        "it asked the service for nothing"
+    );
+
+    // The lock dies with its process, and so does its note.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    lab.simulator.faults().clear();
+    bench.program().args(["run", "job.toml"]).assert().success();
+    bench.shelf().assert_holds(&lab.world(), 0);
+    assert_clean(&bench);
 }
 
 const MIB: u64 = 1024 * 1024;
