@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS folder (
     pages INTEGER NOT NULL DEFAULT 0,
     listed INTEGER NOT NULL DEFAULT 0,
     repeated INTEGER NOT NULL DEFAULT 0,
+    known INTEGER NOT NULL DEFAULT 0,
     full_end INTEGER NOT NULL DEFAULT 0,
     closed_at INTEGER,
     reason TEXT
@@ -67,7 +68,9 @@ CREATE TABLE IF NOT EXISTS item (
     reason TEXT,
     sha256 TEXT,
     stored_at TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0,
+    batch INTEGER NOT NULL DEFAULT 0,
+    version INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS item_id ON item (root, id);
 CREATE UNIQUE INDEX IF NOT EXISTS item_fold ON item (folder, fold);
@@ -184,6 +187,8 @@ pub struct Work {
     pub local: String,
     /// Its copy in an earlier snapshot.
     pub earlier: Option<Earlier>,
+    /// Which of its listings this is, since a later one may tell of another content.
+    pub version: i64,
 }
 
 /// What became of a file.
@@ -191,6 +196,8 @@ pub struct Work {
 pub struct Done {
     /// Its number in the ledger.
     pub no: i64,
+    /// The listing that was worked from: [`Work::version`].
+    pub version: i64,
     /// The outcome.
     pub outcome: Outcome,
     /// Reason code, empty when there is none.
@@ -207,9 +214,10 @@ pub struct Done {
 
 impl Done {
     /// An outcome without a reason, bytes or attempts.
-    pub fn new(no: i64, outcome: Outcome) -> Done {
+    pub fn new(work: &Work, outcome: Outcome) -> Done {
         Done {
-            no,
+            no: work.no,
+            version: work.version,
             outcome,
             reason: String::new(),
             sha256: None,
@@ -249,8 +257,9 @@ impl Ledger {
                 [OPEN],
             )?;
             transaction.execute(
-                "UPDATE folder SET full_end = 0,
-                        listed = (SELECT count(*) FROM item WHERE folder = folder.no)
+                "UPDATE folder SET full_end = 0, repeated = 0,
+                        listed = (SELECT count(*) FROM item WHERE folder = folder.no),
+                        known = (SELECT count(*) FROM item WHERE folder = folder.no)
                  WHERE state = ?1",
                 [OPEN],
             )?;
@@ -329,7 +338,8 @@ impl Ledger {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT item.no, root.drive, item.id, item.path, item.name_bytes, item.size,
-                        item.modified, item.location, item.facts, item.local, item.parent_id
+                        item.modified, item.location, item.facts, item.local, item.parent_id,
+                        item.version
                  FROM item JOIN root ON root.no = item.root
                  WHERE item.state = 0 AND item.family = ?1 AND item.no > ?2
                  ORDER BY item.no LIMIT ?3",
@@ -385,39 +395,58 @@ impl Ledger {
         .await
     }
 
-    /// Where the settled files of this run are, through `take`.
-    pub async fn stored_places(&self, mut take: impl FnMut(&str) + Send + 'static) -> Result<()> {
+    /// Where the settled files of this run are, through `take`: number and place.
+    pub async fn stored_places(&self, mut take: impl FnMut(i64, &str) + Send + 'static) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction
-                .prepare("SELECT stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
+                .prepare("SELECT no, stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
             let mut rows = statement.query([SETTLED])?;
             while let Some(row) = rows.next()? {
-                take(&row.get::<_, String>(0)?);
+                take(row.get(0)?, &row.get::<_, String>(1)?);
             }
             Ok(())
         })
         .await
     }
 
-    /// Notes what became of files.
+    /// Lets files wait for their bytes again: what was stored of them is gone.
+    pub async fn reopen(&self, files: Vec<i64>) -> Result<()> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "UPDATE item SET state = ?2, outcome = NULL, reason = NULL, sha256 = NULL, stored_at = NULL
+                 WHERE no = ?1",
+            )?;
+            for no in &files {
+                statement.execute(params![no, PENDING])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
-                        attempts = attempts + ?7
-                 WHERE no = ?1",
+                        attempts = attempts + ?7,
+                        batch = (SELECT value FROM meta WHERE key = 'batch')
+                 WHERE no = ?1 AND version = ?8",
             )?;
             for one in &done {
-                statement.execute(params![
+                let settled = statement.execute(params![
                     one.no,
                     SETTLED,
                     outcome_number(one.outcome),
                     one.reason,
                     one.sha256,
                     one.stored_at,
-                    one.attempts
+                    one.attempts,
+                    one.version
                 ])?;
-                if let Some(entry) = &one.changed {
+                if let Some(entry) = &one.changed
+                    && settled == 1
+                {
                     update_entry(transaction, one.no, entry)?;
                 }
             }
@@ -609,7 +638,8 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
     let entry = &listed.entry;
     transaction
         .prepare_cached(
-            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL
+            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL,
+                    version = version + 1
              WHERE root = ?1 AND id = ?2 AND kind = 0 AND (size IS NOT ?3 OR modified IS NOT ?4)",
         )?
         .execute(params![
@@ -765,6 +795,7 @@ fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {
         path: DrivePath::from_text(&path),
         local: row.get(9)?,
         earlier: None,
+        version: row.get(11)?,
     })
 }
 

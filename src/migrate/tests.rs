@@ -76,6 +76,7 @@ impl Move {
                 stored_at: Some(place),
                 attempts: 1,
                 changed: None,
+                version: work.version,
             });
         }
         ledger.settle(stored).await.unwrap();
@@ -314,6 +315,7 @@ async fn a_file_is_uploaded_as_soon_as_it_is_stored() {
             stored_at: Some("late".to_owned()),
             attempts: 1,
             changed: None,
+            version: work.version,
         };
         backup.settle(vec![done]).await.unwrap();
         case.target.uploaded.notified().await;

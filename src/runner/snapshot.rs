@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::find_roots;
 use super::{Error, Session, connect, publish};
-use crate::archive::plain_or_derived;
+use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
 use crate::drive::Drive;
@@ -45,7 +46,31 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let _lock = lock(session, &archive, started).await?;
     let begun = begin(session, &archive).await?;
 
-    match work(session, &drive, &begun).await {
+    let ledger = begun.ledger.clone();
+    let ended = conclude(session, &drive, begun, &archive, started).await;
+    // Until it is closed, its files must neither be removed nor be opened by another run of this process.
+    ledger.close().await;
+    let is_over = match &ended {
+        Ok(report) => report.snapshot.is_some(),
+        // Nobody can carry on from a state that does not read.
+        Err(Error::Ledger(error)) => error.is_damaged(),
+        Err(_) => false,
+    };
+    if is_over {
+        blocking(move || archive.discard()).await?;
+    }
+    ended
+}
+
+/// Does the work of a run that has begun, and publishes its snapshot unless it was stopped.
+async fn conclude(
+    session: &Session,
+    drive: &Arc<dyn Drive>,
+    begun: Begun,
+    archive: &Archive,
+    started: Timestamp,
+) -> Result<Report, Error> {
+    match work(session, drive, &begun).await {
         Err(error) if session.stop.is_draining() => {
             tracing::debug!(%error, "the run was stopped while this went wrong");
         }
@@ -87,9 +112,6 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     }
     session.monitor.phase(Phase::Finishing);
     publish::publish(session, &run, &ledger, &mut report).await?;
-    // The state can go only when nothing holds it open.
-    drop((ledger, run));
-    blocking(move || archive.discard()).await?;
     Ok(report)
 }
 
