@@ -39,7 +39,8 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     session.monitor.phase(Phase::Preparing);
     let tenant = session.loaded.tenant.as_ref().ok_or(Error::NoTenant)?;
     let limits = &session.loaded.job.limits;
-    let drive = connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
+    let (drive, config) =
+        connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
     let _lock = lock(session, &archive, started).await?;
@@ -55,8 +56,10 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         run,
         ledger,
         resumed,
-        warnings,
+        mut warnings,
     } = begun;
+    // Looked at after the work, which may have renewed it.
+    warnings.extend(connect::login_warning(&config, session.host.clock.now()));
     let mut report = Report {
         kind: session.loaded.job.kind.word(),
         job: session.loaded.name.clone(),
@@ -144,7 +147,7 @@ async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Resul
     Ok(())
 }
 
-fn classify(session: &Session) -> Result<walk::Classify, Error> {
+pub(super) fn classify(session: &Session) -> Result<walk::Classify, Error> {
     let job = &session.loaded.job;
     let filter = Filter::new(&job.filter)?;
     let is_audit = matches!(job.kind, JobKind::Audit);
