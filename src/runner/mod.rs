@@ -7,6 +7,7 @@ mod publish;
 mod reference;
 mod roots;
 mod snapshot;
+mod window;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::{api, archive, backup, drive, ledger, walk};
 
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use reference::UnresolvedReference;
+use window::Hours;
 
 /// What a run takes from the machine it runs on. Nothing below reads the environment by itself.
 #[derive(Clone)]
@@ -100,6 +102,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    fn new(loaded: Loaded, host: &Host, monitor: Arc<dyn Monitor>, stop: Stop) -> Session {
+        let tally = Arc::new(Tally::default());
+        let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
+        Session {
+            loaded,
+            host: host.clone(),
+            tally,
+            monitor,
+            stop,
+        }
+    }
+
     /// Fills in what the whole run has counted so far.
     fn add_figures(&self, report: &mut Report) {
         report.finished = self.host.clock.now();
@@ -124,14 +138,15 @@ pub async fn run(
     monitor: Arc<dyn Monitor>,
     stop: Stop,
 ) -> Result<Report, Error> {
-    let tally = Arc::new(Tally::default());
-    let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
-    let session = Session {
-        loaded,
-        host: host.clone(),
-        tally,
-        monitor,
-        stop,
+    let session = Session::new(loaded, host, monitor, stop);
+    let _watch = match window::hours(&session.loaded.job, session.host.clock.now()) {
+        Hours::Any => None,
+        Hours::Open(closes) => Some(window::watch(
+            closes,
+            session.host.clock.clone(),
+            session.stop.clone(),
+        )),
+        Hours::Shut(opens) => return Ok(window::shut(&session, opens)),
     };
     match session.loaded.job.kind {
         JobKind::Backup | JobKind::Audit => snapshot::run(&session).await,
