@@ -22,6 +22,7 @@
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
 //! | | `report` | the summary of a run |
+//! | | `estimate` | what a run would cost |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -58,6 +59,7 @@ pub mod coverage;
 pub mod plan;
 pub mod job;
 pub mod report;
+pub mod estimate;
 
 pub mod drive;
 pub mod ledger;

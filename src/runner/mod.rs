@@ -3,6 +3,7 @@
 mod begin;
 mod connect;
 mod load;
+mod plan;
 mod publish;
 mod reference;
 mod roots;
@@ -20,6 +21,7 @@ use crate::stop::{Clock, Stop};
 use crate::{api, archive, backup, drive, ledger, walk};
 
 pub use load::{LoadError, Loaded, TenantFile, load};
+pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
 use window::Hours;
 
@@ -56,6 +58,9 @@ pub enum Error {
     /// The job needs a tenant and names none.
     #[error("the job names no tenant")]
     NoTenant,
+    /// Nothing can be foretold of a job of this kind.
+    #[error("there is no plan for a {0} job: only backup and audit jobs can be planned")]
+    NotPlanned(&'static str),
     /// The filter cannot be used.
     #[error(transparent)]
     Filter(#[from] crate::filter::FilterError),

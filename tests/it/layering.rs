@@ -23,6 +23,10 @@ const MODULES: &[(&str, &[&str])] = &[
         "report",
         &["id", "path", "entry", "monitor", "manifest", "coverage"],
     ),
+    (
+        "estimate",
+        &["id", "path", "entry", "manifest", "coverage", "report"],
+    ),
     // Layer 2: edges.
     ("drive", VALUES),
     (

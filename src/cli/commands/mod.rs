@@ -1,6 +1,7 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
+pub mod plan;
 mod problems;
 pub mod run;
 pub mod schema;
@@ -18,6 +19,8 @@ use super::messages::CommandError;
 pub enum Command {
     /// Run a job file.
     Run(run::Args),
+    /// Say what a backup or audit job would do.
+    Plan(plan::Args),
     /// Check job and tenant files.
     Check(check::Args),
     /// Print the JSON Schema of job and tenant files.
@@ -35,6 +38,7 @@ impl Command {
     pub fn execute(self, context: &Context) -> Result<ExitCode, CommandError> {
         match self {
             Command::Run(args) => run::execute(&args, context),
+            Command::Plan(args) => plan::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
