@@ -3,6 +3,7 @@
 mod begin;
 mod connect;
 mod load;
+mod login;
 mod plan;
 mod publish;
 mod reference;
@@ -21,6 +22,7 @@ use crate::stop::{Clock, Stop};
 use crate::{api, archive, backup, drive, ledger, walk};
 
 pub use load::{LoadError, Loaded, TenantFile, load};
+pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
 pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
 use window::Hours;

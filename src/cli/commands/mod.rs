@@ -1,6 +1,7 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
+pub mod login;
 pub mod plan;
 mod problems;
 pub mod run;
@@ -21,6 +22,8 @@ pub enum Command {
     Run(run::Args),
     /// Say what a backup or audit job would do.
     Plan(plan::Args),
+    /// Log in to a tenant in a browser.
+    Login(login::Args),
     /// Check job and tenant files.
     Check(check::Args),
     /// Print the JSON Schema of job and tenant files.
@@ -39,6 +42,7 @@ impl Command {
         match self {
             Command::Run(args) => run::execute(&args, context),
             Command::Plan(args) => plan::execute(&args, context),
+            Command::Login(args) => login::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
