@@ -201,6 +201,24 @@ impl Report {
             let seen = self.roots.len() - gaps.len();
             lines.push(format!("  drives    {seen} of {} seen whole", self.roots.len()));
         }
+        let known = self.roots.iter().filter(|root| root.unseen_bytes().is_some());
+        let (drives, used, listed) = known.fold((0_u64, 0_u64, 0_u64), |(drives, used, listed), root| {
+            let trash = root.quota.trash.unwrap_or(0);
+            let in_use = root.quota.used.unwrap_or(0).saturating_sub(trash);
+            (
+                drives + 1,
+                used.saturating_add(in_use),
+                listed.saturating_add(root.bytes),
+            )
+        });
+        if drives > 0 {
+            let of = if drives == 1 { "drive" } else { "drives" };
+            lines.push(format!(
+                "  quota     {} in use in {drives} {of} by the service's count, {} listed",
+                size(used),
+                size(listed)
+            ));
+        }
         for (root, gaps) in gaps.iter().take(Report::FAILURES_SHOWN) {
             let name = match root.drive.as_str() == root.name {
                 true => String::new(),

@@ -161,9 +161,9 @@ impl Forecast {
             all.add(contents);
             let unreadable = match contents.unreadable {
                 0 => String::new(),
-                number => format!(", {number} more cannot be read"),
+                number => format!(", {number} more that cannot be read"),
             };
-            line("", format!("{} {}{unreadable}", contents.drives, word(*family)));
+            line("", format!("{}: {}{unreadable}", word(*family), contents.drives));
         }
         line(
             "hold",
@@ -196,7 +196,11 @@ impl Forecast {
                 }
                 _ => String::new(),
             };
-            line(name, format!("at least {}{nights}", duration(self.time(load))));
+            let least = match (self.rate.per_minute, self.bandwidth) {
+                (None, None) => "as fast as the service answers".to_owned(),
+                _ => format!("at least {}{nights}", duration(self.time(load))),
+            };
+            line(name, least);
         }
         for (index, opens) in self.opens.iter().enumerate() {
             let label = if index == 0 { "opened by" } else { "" };
@@ -338,11 +342,12 @@ mod tests {
             forecast.to_text(),
             "plan of the backup job 'nightly'\n  \
              from        a sample of 300 pages in 20 of 60 drives: the rest is taken to be like it, and may be much more\n              \
-             60 members' drives, 1 more cannot be read\n  \
+             members' drives: 60, 1 more that cannot be read\n  \
              hold        14400 files in 400 folders, 2.8 GiB\n  \
              rate        240 calls a minute for each operation, 120 after 30 minutes\n  \
              calls                                 everything   unchanged\n              \
              drive.download                 14400           0\n              \
+             drive.get                         60          60\n              \
              drive.list                       500         500\n              \
              drive.list-root                   60          60\n              \
              storage.download               14400           0\n              \

@@ -145,6 +145,14 @@ impl Load {
             };
             self.add(operation, calls);
         }
+        // The list of members does not tell what their drives hold; each is asked, but those that are named.
+        if scopes.iter().any(|scope| matches!(scope, Scope::Users(_))) {
+            let named = scopes
+                .iter()
+                .filter(|scope| matches!(scope, Scope::Me | Scope::User(_)));
+            let listed = families.get(&Family::MyDrive).map_or(0, |found| found.drives);
+            self.add("drive.get", listed.saturating_sub(named.count() as u64));
+        }
     }
 }
 
@@ -238,6 +246,7 @@ mod tests {
         let full = Load::of(&families, &scopes, false, true);
         let expected = [
             ("drive.download", 2_400),
+            ("drive.get", 250),
             ("drive.list", 480),
             ("drive.list-root", 250),
             ("sharedrive.download", 2_400),

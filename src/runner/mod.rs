@@ -6,6 +6,7 @@ mod load;
 mod login;
 mod plan;
 mod publish;
+mod quotas;
 mod reference;
 mod roots;
 mod snapshot;

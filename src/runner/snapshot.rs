@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::find_roots;
-use super::{Error, Session, connect, publish};
+use super::{Error, Session, connect, publish, quotas};
 use crate::archive::plain_or_derived;
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
@@ -102,7 +102,19 @@ async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Resul
         roots = find_roots(session, drive) => roots?,
         () = session.stop.draining() => return Ok(()),
     };
+    let unknown = quotas::unknown(&roots);
     begun.ledger.add_roots(roots).await?;
+    let asking = quotas::ask(
+        Arc::clone(drive),
+        begun.ledger.clone(),
+        unknown,
+        session.stop.clone(),
+    );
+    tokio::try_join!(transfer(session, drive, begun), asking).map(|_| ())
+}
+
+/// Walks and transfers until nothing is left or a stop comes.
+async fn transfer(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
     session.monitor.phase(Phase::Working);
     let job = &session.loaded.job;
     let is_audit = matches!(job.kind, JobKind::Audit);

@@ -16,6 +16,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drivejob::id::DriveId;
+use drivejob::manifest::Outcome;
 use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Silent, Transfer, Waiting};
 use drivejob::report::Report;
 use drivejob::runner::{self, Host};
@@ -173,6 +174,15 @@ fn small_drives(members: usize, shared_drives: usize, group_folders: usize) -> W
             ..GeneratedSpec::default()
         },
     })
+}
+
+/// Files and bytes that are in the snapshot of a run.
+fn held(report: &Report) -> (u64, u64) {
+    let (stored, reused) = (
+        report.totals.of(Outcome::Stored),
+        report.totals.of(Outcome::Reused),
+    );
+    (stored.files + reused.files, stored.bytes + reused.bytes)
 }
 
 /// A fresh RSA key as PKCS#8 PEM.
