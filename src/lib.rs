@@ -27,6 +27,7 @@
 //! | | `status` | the status file: the run under way, and how the last ones ended |
 //! | | `metrics` | a run's figures for Prometheus |
 //! | | `page` | an archive as one self-contained HTML page |
+//! | | `estimate` | what a run would cost |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
 //! | | `api` | the seam over HTTP, in two dialects |
@@ -75,6 +76,7 @@ pub mod notify;
 pub mod status;
 pub mod metrics;
 pub mod page;
+pub mod estimate;
 
 pub mod drive;
 pub mod ledger;

@@ -163,19 +163,13 @@ impl Report {
                     .iter()
                     .map(|(path, reason)| format!("            {} ({reason})", printable(path))),
             );
+            let shown = self.failures.len() as u64;
+            if shown > 0 && self.totals.failures() > shown {
+                let more = self.totals.failures() - shown;
+                lines.push(format!("            and {more} more, all in failures.csv"));
+            }
         }
-        for root in self
-            .roots
-            .iter()
-            .filter(|root| !root.gaps().is_empty())
-            .take(Report::FAILURES_SHOWN)
-        {
-            lines.push(format!(
-                "  not seen  {}: {}",
-                root.drive,
-                printable(&root.gaps().join("; "))
-            ));
-        }
+        self.add_drives(&mut lines);
         let sent: u64 = self.calls.values().map(|count| count.sent).sum();
         let limited: u64 = self.calls.values().map(|count| count.limited).sum();
         if sent > 0 {
@@ -197,11 +191,56 @@ impl Report {
         lines.join("\n")
     }
 
+    /// How many drives were seen whole, and the first that were not: a line each, however many there are.
+    fn add_drives(&self, lines: &mut Vec<String>) {
+        let gaps: Vec<(&RootFacts, Vec<String>)> = self
+            .roots
+            .iter()
+            .map(|root| (root, root.gaps()))
+            .filter(|(_, gaps)| !gaps.is_empty())
+            .collect();
+        if self.roots.len() > 1 {
+            let seen = self.roots.len() - gaps.len();
+            lines.push(format!("  drives    {seen} of {} seen whole", self.roots.len()));
+        }
+        let known = self.roots.iter().filter(|root| root.unseen_bytes().is_some());
+        let (drives, used, listed) = known.fold((0_u64, 0_u64, 0_u64), |(drives, used, listed), root| {
+            let trash = root.quota.trash.unwrap_or(0);
+            let in_use = root.quota.used.unwrap_or(0).saturating_sub(trash);
+            (
+                drives + 1,
+                used.saturating_add(in_use),
+                listed.saturating_add(root.bytes),
+            )
+        });
+        if drives > 0 {
+            let of = if drives == 1 { "drive" } else { "drives" };
+            lines.push(format!(
+                "  quota     {} in use in {drives} {of} by the service's count, {} listed",
+                size(used),
+                size(listed)
+            ));
+        }
+        for (root, gaps) in gaps.iter().take(Report::FAILURES_SHOWN) {
+            let name = match root.drive.as_str() == root.name {
+                true => String::new(),
+                false => format!(" ({})", printable(&root.name)),
+            };
+            let gaps = printable(&gaps.join("; "));
+            lines.push(format!("  not seen  {}{name}: {gaps}", root.drive));
+        }
+        if gaps.len() > Report::FAILURES_SHOWN {
+            let more = gaps.len() - Report::FAILURES_SHOWN;
+            lines.push(format!("            and {more} more drives, all in TAIL.json"));
+        }
+    }
+
     fn headline(&self) -> String {
         let state = match self.status {
             Status::Complete => "complete",
             Status::Partial => "PARTIAL: not everything is stored",
             Status::Different => "DIFFERENT: the check found differences",
+            Status::WindowEnded if self.calls.is_empty() => "not begun: outside its window",
             Status::WindowEnded => "stopped at the end of its window, continues next time",
             Status::Interrupted => "interrupted, continues next time",
         };

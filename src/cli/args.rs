@@ -8,6 +8,7 @@ use super::exit::ExitCode;
 const EXAMPLES: &str = "\
 Examples:
   drivejob check jobs/nightly.toml      Is the job file right?
+  drivejob plan jobs/nightly.toml       How many calls, hours and nights would it take?
   drivejob run jobs/nightly.toml        Back up, or go on with an unfinished run
   drivejob run --json jobs/nightly.toml > result.json";
 

@@ -11,6 +11,7 @@ pub mod exit;
 mod hint;
 mod host;
 mod logging;
+mod loopback;
 pub mod messages;
 pub mod progress;
 mod signals;

@@ -132,6 +132,23 @@ pub struct Limits {
     pub stall_after: Duration,
 }
 
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            listings: 4,
+            transfers: 8,
+            uploads: 4,
+            bandwidth: None,
+            requests_per_minute: None,
+            attempts: 6,
+            retry_for: Duration::from_secs(15 * 60),
+            timeout: Duration::from_secs(60),
+            minimum_rate: NonZeroU64::MIN.saturating_add(999),
+            stall_after: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
 /// Which snapshots stay. Only complete ones are counted, and the newest of them always stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {

@@ -66,7 +66,8 @@ pub(super) struct RawAuth {
     pub(super) member: Option<RawText>,
     /// The rights to ask for, separated by blanks.
     pub(super) scope: Option<Written<Filled>>,
-    /// The address that the login page comes back to. It must be registered for the app.
+    /// The address that the login page comes back to. It must be registered for the app, letter by letter.
+    /// Default: http://localhost:9876/callback.
     pub(super) redirect_uri: Option<RawText>,
     /// The consumer key of the classic API.
     pub(super) consumer_key: Option<RawSecret>,

@@ -22,7 +22,6 @@ use super::{
 use crate::entry::{OnConflict, Scope};
 use crate::filter::{Filter, FilterError, FilterSpec};
 use jiff::tz::TimeZone;
-use std::num::NonZeroU64;
 
 const BACKUP: KindWord = KindWord::Backup;
 const RESTORE: KindWord = KindWord::Restore;
@@ -336,20 +335,20 @@ fn limits(raw: RawLimits, findings: &mut Findings<'_>) -> Limits {
     let count = |written: Option<u32>, usual: usize| {
         written.map_or(usual, |number| usize::try_from(number).unwrap_or(usual))
     };
-    let mut length = |written, key: &str, seconds: u64| {
-        positive(inner(written), key, findings).unwrap_or(Duration::from_secs(seconds))
-    };
+    let usual = Limits::default();
+    let mut length =
+        |written, key: &str, usual: Duration| positive(inner(written), key, findings).unwrap_or(usual);
     Limits {
-        listings: count(raw.listings, 4),
-        transfers: count(raw.transfers, 8),
-        uploads: count(raw.uploads, 4),
+        listings: count(raw.listings, usual.listings),
+        transfers: count(raw.transfers, usual.transfers),
+        uploads: count(raw.uploads, usual.uploads),
         bandwidth: inner(raw.bandwidth),
         requests_per_minute: inner(raw.requests_per_minute),
-        attempts: raw.attempts.unwrap_or(6),
-        retry_for: length(raw.retry_for, "limits.retry-for", 15 * 60),
-        timeout: length(raw.timeout, "limits.timeout", 60),
-        minimum_rate: inner(raw.minimum_rate).unwrap_or(NonZeroU64::MIN.saturating_add(999)),
-        stall_after: length(raw.stall_after, "limits.stall-after", 30 * 60),
+        attempts: raw.attempts.unwrap_or(usual.attempts),
+        retry_for: length(raw.retry_for, "limits.retry-for", usual.retry_for),
+        timeout: length(raw.timeout, "limits.timeout", usual.timeout),
+        minimum_rate: inner(raw.minimum_rate).unwrap_or(usual.minimum_rate),
+        stall_after: length(raw.stall_after, "limits.stall-after", usual.stall_after),
     }
 }
 

@@ -122,7 +122,7 @@ pub struct Auth {
     pub member: Option<Text>,
     /// The rights to ask for, separated by blanks; `None` leaves it to what the job needs.
     pub scope: Option<String>,
-    /// Where the login page comes back to; `None` is a free port of this machine.
+    /// Where the login page comes back to; `None` is `http://localhost:9876/callback`.
     pub redirect_uri: Option<Text>,
     /// Consumer key of the classic API.
     pub consumer_key: Option<Reference>,

@@ -5,7 +5,7 @@ use rusqlite::{CachedStatement, Row as SqlRow, Transaction, params};
 
 use super::{Ledger, Result, basis};
 use crate::drive::{BrokenItem, PageToken};
-use crate::entry::{Access, Entry, Kind, Root};
+use crate::entry::{Access, Entry, Kind, Quota, Root};
 use crate::id::{DriveId, Family, FileId};
 use crate::manifest::{self, Earlier, Outcome};
 use crate::path::DrivePath;
@@ -236,6 +236,23 @@ impl Ledger {
             for new in &roots {
                 add_root(transaction, new)?;
             }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps what the service says that a drive holds, once it is known.
+    pub async fn set_quota(&self, drive: DriveId, quota: Quota) -> Result<()> {
+        self.change(move |transaction| {
+            transaction.execute(
+                "UPDATE root SET quota_total = ?2, quota_used = ?3, quota_trash = ?4 WHERE drive = ?1",
+                params![
+                    drive.as_str(),
+                    to_signed(quota.total),
+                    to_signed(quota.used),
+                    to_signed(quota.trash)
+                ],
+            )?;
             Ok(())
         })
         .await

@@ -3,10 +3,14 @@
 mod begin;
 mod connect;
 mod load;
+mod login;
+mod plan;
 mod publish;
+mod quotas;
 mod reference;
 mod roots;
 mod snapshot;
+mod window;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,7 +24,10 @@ use crate::stop::{Clock, Stop};
 use crate::{api, archive, backup, drive, ledger, walk};
 
 pub use load::{LoadError, Loaded, TenantFile, load};
+pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
+pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
+use window::Hours;
 
 /// Looks up an environment variable by its name.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -60,6 +67,9 @@ pub enum Error {
     /// The job needs a tenant and names none.
     #[error("the job names no tenant")]
     NoTenant,
+    /// Nothing can be foretold of a job of this kind.
+    #[error("there is no plan for a {0} job: only backup and audit jobs can be planned")]
+    NotPlanned(&'static str),
     /// The filter cannot be used.
     #[error(transparent)]
     Filter(#[from] crate::filter::FilterError),
@@ -106,6 +116,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    fn new(loaded: Loaded, host: &Host, monitor: Arc<dyn Monitor>, stop: Stop) -> Session {
+        let tally = Arc::new(Tally::default());
+        let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
+        Session {
+            loaded,
+            host: host.clone(),
+            tally,
+            monitor,
+            stop,
+        }
+    }
+
     /// Fills in what the whole run has counted so far.
     fn add_figures(&self, report: &mut Report) {
         report.finished = self.host.clock.now();
@@ -130,14 +152,15 @@ pub async fn run(
     monitor: Arc<dyn Monitor>,
     stop: Stop,
 ) -> Result<Report, Error> {
-    let tally = Arc::new(Tally::default());
-    let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
-    let session = Session {
-        loaded,
-        host: host.clone(),
-        tally,
-        monitor,
-        stop,
+    let session = Session::new(loaded, host, monitor, stop);
+    let _watch = match window::hours(&session.loaded.job, session.host.clock.now()) {
+        Hours::Any => None,
+        Hours::Open(closes) => Some(window::watch(
+            closes,
+            session.host.clock.clone(),
+            session.stop.clone(),
+        )),
+        Hours::Shut(opens) => return Ok(window::shut(&session, opens)),
     };
     match session.loaded.job.kind {
         JobKind::Backup | JobKind::Audit => snapshot::run(&session).await,

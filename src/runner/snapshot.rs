@@ -8,7 +8,7 @@ use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::find_roots;
-use super::{Error, Session, connect, publish};
+use super::{Error, Session, connect, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
@@ -40,14 +40,21 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     session.monitor.phase(Phase::Preparing);
     let tenant = session.loaded.tenant.as_ref().ok_or(Error::NoTenant)?;
     let limits = &session.loaded.job.limits;
-    let drive = connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
+    let (drive, config) =
+        connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
     let _lock = lock(session, &archive, started).await?;
     let begun = begin(session, &archive).await?;
 
     let ledger = begun.ledger.clone();
-    let ended = conclude(session, &drive, begun, &archive, started).await;
+    let mut ended = conclude(session, &drive, begun, &archive, started).await;
+    // Looked at after the work, which may have renewed it.
+    if let Ok(report) = &mut ended {
+        report
+            .warnings
+            .extend(connect::login_warning(&config, session.host.clock.now()));
+    }
     // Until it is closed, its files must neither be removed nor be opened by another run of this process.
     ledger.close().await;
     let is_over = match &ended {
@@ -121,7 +128,19 @@ async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Resul
         roots = find_roots(session, drive) => roots?,
         () = session.stop.draining() => return Ok(()),
     };
+    let unknown = quotas::unknown(&roots);
     begun.ledger.add_roots(roots).await?;
+    let asking = quotas::ask(
+        Arc::clone(drive),
+        begun.ledger.clone(),
+        unknown,
+        session.stop.clone(),
+    );
+    tokio::try_join!(transfer(session, drive, begun), asking).map(|_| ())
+}
+
+/// Walks and transfers until nothing is left or a stop comes.
+async fn transfer(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
     session.monitor.phase(Phase::Working);
     let job = &session.loaded.job;
     let is_audit = matches!(job.kind, JobKind::Audit);
@@ -166,7 +185,7 @@ async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Resul
     Ok(())
 }
 
-fn classify(session: &Session) -> Result<walk::Classify, Error> {
+pub(super) fn classify(session: &Session) -> Result<walk::Classify, Error> {
     let job = &session.loaded.job;
     let filter = Filter::new(&job.filter)?;
     let is_audit = matches!(job.kind, JobKind::Audit);

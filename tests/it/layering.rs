@@ -28,6 +28,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("notify", &["report"]),
     ("status", &["notify"]),
     ("metrics", &["monitor", "manifest", "coverage", "report"]),
+    (
+        "estimate",
+        &["id", "path", "entry", "manifest", "coverage", "report"],
+    ),
     // Layer 2: edges.
     ("drive", VALUES),
     (

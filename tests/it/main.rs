@@ -11,3 +11,4 @@ mod jobs;
 mod layering;
 mod schedules;
 mod resume;
+mod tenant;

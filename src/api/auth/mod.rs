@@ -46,6 +46,9 @@ pub struct Credentials {
     pub private_key: Option<Secret>,
     /// Whether tokens that act as each member are minted for `users/` drives.
     pub delegate: bool,
+    /// The member whom delegated tokens act as for `me`, shared drives and group folders, by id or mail. Of use only where
+    /// no member has logged in.
+    pub member: Option<String>,
     /// Scopes to ask for, separated by spaces.
     pub scope: Option<String>,
     /// The classic API's consumer key.
@@ -95,6 +98,17 @@ pub(super) enum Bearer {
     Delegated(Arc<str>),
     /// Whoever may read the directory.
     Directory,
+}
+
+impl Bearer {
+    /// What it means when the service refuses this bearer's token for good: that of one member closes that member's
+    /// drive, that of the tenant closes everything.
+    pub(super) fn refused_kind(&self) -> ErrorKind {
+        match self {
+            Bearer::Delegated(_) => ErrorKind::Denied,
+            Bearer::Member | Bearer::Directory => ErrorKind::Unauthenticated,
+        }
+    }
 }
 
 /// Headers that open a call.

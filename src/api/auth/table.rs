@@ -52,7 +52,7 @@ pub enum NoCredential {
     #[error("the token of a service account cannot open Drive; a member's token is needed, or delegation")]
     ServiceAccountOnly,
     /// Delegated tokens act as one member each; this drive belongs to none.
-    #[error("this needs the token of one member; delegated tokens are minted for users/ only")]
+    #[error("this needs the token of one member, and nothing says which member to act as")]
     MemberNeeded,
     /// There is no token at all.
     #[error("no token was given, and none can be had")]
@@ -104,6 +104,8 @@ pub(in crate::api) fn member(credentials: &Credentials) -> Result<Credential, No
         Ok(Credential::AccessToken)
     } else if credentials.refresh_token.is_some() || credentials.token_store.is_some() {
         Ok(Credential::RefreshToken)
+    } else if credentials.can_delegate() && credentials.member.is_some() {
+        Ok(Credential::Delegated)
     } else if credentials.can_delegate() {
         Err(NoCredential::MemberNeeded)
     } else if credentials.has_service_account() {
@@ -177,13 +179,19 @@ mod tests {
             refresh_token: secret(),
             ..delegated.clone()
         };
+        let acting = Credentials {
+            member: Some("taro@example.com".to_owned()),
+            ..delegated.clone()
+        };
         type By = Result<Credential, NoCredential>;
-        let table: [(&Credentials, &str, &[By]); 13] = [
+        let table: [(&Credentials, &str, &[By]); 15] = [
             (&none, "me", &[Err(Missing)]),
             (&given, "me", &[Ok(AccessToken)]),
             (&refresh, "me", &[Ok(RefreshToken)]),
             (&service, "me", &[Err(ServiceAccountOnly)]),
             (&delegated, "me", &[Err(MemberNeeded)]),
+            (&acting, "me", &[Ok(Delegated)]),
+            (&acting, "groups/*", &[Ok(ServiceAccount), Ok(Delegated)]),
             (&refresh, "users/*", &[Ok(RefreshToken), Ok(RefreshToken)]),
             (
                 &service,

@@ -205,7 +205,7 @@ impl Fetcher {
                             stale = generation;
                         }
                         Judgement::Renew => {
-                            let kind = ErrorKind::Unauthenticated;
+                            let kind = self.source.bearer.refused_kind();
                             return Err(self.final_error(&work, kind, refusal.message()));
                         }
                         Judgement::Final(kind) => {

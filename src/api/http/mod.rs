@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) use reqwest::{Method, Url};
 
-use super::auth::Keys;
+use super::auth::{Bearer, Keys};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::retry::{Budget, Judgement, judge};
@@ -171,7 +171,10 @@ impl Client {
             match judge(&refusal) {
                 Judgement::Renew if stale.is_none() && generation.is_some() => stale = generation,
                 Judgement::Renew => {
-                    let kind = ErrorKind::Unauthenticated;
+                    let kind = call
+                        .bearer
+                        .as_ref()
+                        .map_or(ErrorKind::Unauthenticated, Bearer::refused_kind);
                     return Err(self.refused(&work, budget, kind, refusal));
                 }
                 Judgement::Final(kind) => {
@@ -317,11 +320,18 @@ impl Client {
             );
             return Err(work.error(ErrorKind::Protocol, message).into());
         }
+        // A place in the pace is for now: what a token takes to be had must not keep places back that are used later,
+        // all at once. So the token is made sure of before, and looked up again after the wait.
+        let mut stale = shot.stale;
+        if let Some(bearer) = &shot.bearer {
+            self.keys.authorize(self, bearer, stale).await?;
+            stale = None;
+        }
         self.pace.permit(work.operation).await;
         let mut headers: HeaderMap = shot.headers.into_iter().collect();
         let mut generation = None;
         if let Some(bearer) = &shot.bearer {
-            let authorization = self.keys.authorize(self, bearer, shot.stale).await?;
+            let authorization = self.keys.authorize(self, bearer, stale).await?;
             generation = Some(authorization.generation);
             headers.extend(authorization.headers);
         }

@@ -239,3 +239,49 @@ async fn ten_thousand_permits_a_second_are_handed_out_in_order() {
     assert!(order.lock().unwrap().is_sorted());
     assert!(monitor.waited() > Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_use_almost_all_of_what_they_may_at_the_full_figure_and_at_half() {
+    #[derive(Debug)]
+    struct Running(tokio::time::Instant);
+    impl Clock for Running {
+        fn now(&self) -> Timestamp {
+            let nanoseconds = START + nanoseconds(self.0.elapsed());
+            Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap()
+        }
+    }
+    const WATCHED: Duration = Duration::from_secs(60 * 60);
+    let folder = tempfile::tempdir().unwrap();
+    let began = tokio::time::Instant::now();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let pace = Arc::new(Pace::new(
+            Rate::Plan {
+                per_minute: 240,
+                sustained_half: true,
+            },
+            folder.path().to_owned(),
+            "tenant".to_owned(),
+            Arc::new(Running(began)),
+            Arc::new(Silent),
+        ));
+        for _ in 0..8 {
+            let (pace, times) = (Arc::clone(&pace), Arc::clone(&times));
+            callers.spawn(async move {
+                while began.elapsed() < WATCHED {
+                    pace.permit("drive.list").await;
+                    times.lock().unwrap().push(nanoseconds(began.elapsed()));
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+    let mut times = times.lock().unwrap().clone();
+    times.sort_unstable();
+    let (early, late): (Vec<u64>, Vec<u64>) = times.into_iter().partition(|time| *time < 30 * MINUTE);
+    assert!(densest_minute(&early) <= 240);
+    assert!(densest_minute(&late) <= 120);
+    assert!(early.len() * 100 >= 240 * 30 * 95, "{}", early.len());
+    assert!(late.len() * 100 >= 120 * 30 * 95, "{}", late.len());
+}

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Config;
+use super::auth::table::{Credential, member};
 use super::auth::{Bearer, Credentials};
 use super::body::{self, Source};
 use super::http::address::{segment, with_query};
@@ -88,16 +89,28 @@ impl Tenant {
             .as_deref()
             .filter(|member| *member != "me" && self.credentials.can_delegate())
         else {
-            return Ok(Spot {
-                place,
-                bearer: Bearer::Member,
-            });
+            return match self.own_bearer().await? {
+                // The token acts as the member, whose own drive is `me`.
+                bearer @ Bearer::Delegated(_) => Ok(Spot {
+                    place: Place::of(drive, true).ok_or_else(unknown)?,
+                    bearer,
+                }),
+                bearer => Ok(Spot { place, bearer }),
+            };
         };
         let mail = self.mail_of(member).await?;
         Ok(Spot {
             place: Place::of(drive, true).ok_or_else(unknown)?,
             bearer: Bearer::Delegated(mail),
         })
+    }
+
+    /// Whose token opens what belongs to no other member: that of the login, or where there is none, a delegated one.
+    async fn own_bearer(&self) -> Result<Bearer> {
+        match (member(&self.credentials), &self.credentials.member) {
+            (Ok(Credential::Delegated), Some(acting)) => Ok(Bearer::Delegated(self.mail_of(acting).await?)),
+            _ => Ok(Bearer::Member),
+        }
     }
 
     fn remember_mail(&self, member: &str, mail: &str) {

@@ -134,12 +134,13 @@ impl Tenant {
             return Err(denied("sharedrives.list", "sharedrives", &missing.to_string()));
         }
         let matcher = matcher(pattern, "sharedrives.list")?;
+        let bearer = self.own_bearer().await?;
         let drives = self
             .list(
                 "sharedrives.list",
                 "sharedrives",
                 "/sharedrives",
-                crate::api::auth::Bearer::Member,
+                bearer,
                 None,
                 &["sharedrives", "sharedDrives"],
             )

@@ -1,6 +1,8 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
+pub mod login;
+pub mod plan;
 mod problems;
 pub mod run;
 pub mod schema;
@@ -18,6 +20,11 @@ use super::messages::CommandError;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(run::Args),
+    /// Say what a backup or audit job would do.
+    Plan(plan::Args),
+    /// Log in to a tenant in a browser.
+    Login(login::Args),
+    /// Check job and tenant files.
     Check(check::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
@@ -32,6 +39,8 @@ impl Command {
     pub fn execute(self, context: &Context) -> Result<ExitCode, CommandError> {
         match self {
             Command::Run(args) => run::execute(&args, context),
+            Command::Plan(args) => plan::execute(&args, context),
+            Command::Login(args) => login::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),

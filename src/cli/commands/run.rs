@@ -85,7 +85,8 @@ fn exit_of(error: &runner::Error) -> ExitCode {
         runner::Error::Reference(_)
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
-        | runner::Error::Connect(_) => ExitCode::Usage,
+        | runner::Error::Connect(_)
+        | runner::Error::NotPlanned(_) => ExitCode::Usage,
         runner::Error::Drive(_)
         | runner::Error::Archive(_)
         | runner::Error::Ledger(_)
