@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use crate::drive;
+use crate::{drive, runner};
 
 /// The hint of the deepest error in the chain that has one.
 ///
@@ -15,7 +15,12 @@ pub(super) fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// The hint of one error, whatever lies under it.
 fn one(error: &(dyn Error + 'static)) -> Option<String> {
-    if let Some(error) = error.downcast_ref::<drive::Error>() {
+    // A run's error stands for the one within it, which is then not found below it.
+    let within = match error.downcast_ref::<runner::Error>() {
+        Some(runner::Error::Drive(error)) => Some(error),
+        _ => error.downcast_ref::<drive::Error>(),
+    };
+    if let Some(error) = within {
         return drive_hint(error).map(str::to_owned);
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
@@ -100,6 +105,7 @@ mod tests {
             let error = drive::Error::new(kind, "drive.list", "/", message);
             let hint = hint_for(&error).unwrap_or_default();
             assert!(hint.contains(word), "{error}: {hint}");
+            assert_eq!(hint_for(&runner::Error::Drive(error)), Some(hint));
         }
         let gone = drive::Error::new(Kind::NotFound, "drive.list", "/", "404");
         assert_eq!(hint_for(&gone), None);
