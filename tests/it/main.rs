@@ -4,5 +4,10 @@
 mod support;
 
 mod backup;
+mod cli;
+mod conformance;
+mod faults;
 mod jobs;
 mod layering;
+mod names;
+mod tokens;
