@@ -297,8 +297,10 @@ fn differs(now: &Entry, before: &Entry) -> bool {
     now.size != before.size || now.modified != before.modified
 }
 
-fn succeed(work: &Work, entry: Entry, stored: Stored, attempts: u32) -> Settled {
+fn succeed(work: &Work, mut entry: Entry, stored: Stored, attempts: u32) -> Settled {
     let bytes = stored.size;
+    // Where the listing told no size, the bytes do.
+    entry.size.get_or_insert(bytes);
     let done = Done {
         sha256: Some(stored.sha256),
         stored_at: Some(stored.stored_at),
