@@ -95,11 +95,12 @@ impl Archive {
             io::ErrorKind::AlreadyExists => Error::NotAnArchive(path.to_owned()),
             _ => refused(error),
         })?;
+        // Also when it is a link to nothing, which cannot be opened.
+        if fs::symlink_metadata(path.join(MARKER)).is_ok() {
+            return Err(Error::Occupied(path.join(MARKER)));
+        }
         for item in fs::read_dir(path).map_err(refused)? {
             let name = item.map_err(refused)?.file_name();
-            if name == MARKER {
-                return Err(Error::Occupied(path.join(MARKER)));
-            }
             // The second kind is what a power cut may leave of ourselves.
             if !HARMLESS.iter().any(|harmless| name == *harmless) && name != ".ARCHIVE.json.new" {
                 return Err(Error::NotAnArchive(path.to_owned()));

@@ -1,6 +1,5 @@
 //! Opens the archive, and begins a run in it or carries the unfinished one on.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -201,6 +200,16 @@ async fn settle_doubts(run: &Run, ledger: &Ledger) -> Result<(), Error> {
     Ok(())
 }
 
+/// A file that the ledger accounts for.
+struct Owned {
+    /// The hash of its place.
+    place: u64,
+    /// Its number in the ledger.
+    no: i64,
+    /// Whether it was found there.
+    is_seen: bool,
+}
+
 /// Brings files and ledger together: removes files that were put in place right before a stop and that the ledger does
 /// not know of, and lets those be fetched again that it knows of and that are gone.
 async fn sweep(run: &Run, ledger: &Ledger) -> Result<(), Error> {
@@ -208,18 +217,25 @@ async fn sweep(run: &Run, ledger: &Ledger) -> Result<(), Error> {
     let run = run.clone();
     let sweeping = blocking(move || {
         // Hashes take an eighth of the room; a file that is kept by mistake is seen by `verify`.
-        let owned: HashMap<u64, i64> = receiver.iter().collect();
-        let mut seen = HashSet::with_capacity(owned.len());
+        let mut owned: Vec<Owned> = receiver.iter().collect();
+        owned.sort_unstable_by_key(|owned| owned.place);
         let removed = run.sweep(|place| {
-            let hash = short_hash(place);
-            owned.contains_key(&hash) && seen.insert(hash)
+            let place = short_hash(place);
+            let first = owned.partition_point(|owned| owned.place < place);
+            let owners = owned.iter_mut().skip(first);
+            let owners = owners.take_while(|owned| owned.place == place);
+            owners.map(|owned| owned.is_seen = true).count() > 0
         })?;
-        let gone = owned.into_iter().filter(|(hash, _)| !seen.contains(hash));
-        let gone: Vec<i64> = gone.map(|(_, no)| no).collect();
+        let gone = owned.into_iter().filter(|owned| !owned.is_seen);
+        let gone: Vec<i64> = gone.map(|owned| owned.no).collect();
         Ok::<_, archive::Error>((removed, gone))
     });
     let listing = ledger.stored_places(move |no, place| {
-        let _ = sender.send((short_hash(place), no));
+        let _ = sender.send(Owned {
+            place: short_hash(place),
+            no,
+            is_seen: false,
+        });
     });
     let (swept, listed) = tokio::join!(sweeping, listing);
     listed?;

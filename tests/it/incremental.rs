@@ -347,7 +347,7 @@ fn the_children_of_a_folder_that_could_not_be_listed_are_unknown_and_not_deleted
             .iter()
             .map(|row| row.path.to_string())
             .collect();
-        assert_eq!(failed, [folder.clone()]);
+        assert_eq!(failed, std::slice::from_ref(&folder));
         bench.shelf().assert_nothing_wrong(&lab.world(), 0);
     }
     lab.simulator.faults().clear();

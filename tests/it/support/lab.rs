@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use drivejob::archive::{Archive, Snapshot};
 use drivejob::id::DriveId;
@@ -12,11 +14,17 @@ use drivejob::manifest::{Row, Writer};
 use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Silent, Transfer, Waiting};
 use drivejob::report::{Report, Status};
 use drivejob::runner;
-use drivejob::sim::{Options, SharedWorld, Simulator, World};
+use drivejob::sim::{GeneratedSpec, Options, SharedWorld, Simulator, Sizes, World};
 use drivejob::stop::{Stop, StopReason};
 use tokio::runtime::Runtime;
 
 use super::{Bench, Face, tree_of};
+
+/// Files that a bounded bench fetches at the same time.
+pub(crate) const TRANSFERS: u64 = 3;
+
+/// How long a process may take for what takes it a moment.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -44,6 +52,13 @@ impl Lab {
         Bench::new(&self.simulator, Face::V2)
     }
 
+    /// A bench whose job does few things at a time.
+    pub(crate) fn bounded(&self) -> Bench {
+        self.bench()
+            .limit("transfers", &TRANSFERS.to_string())
+            .limit("listings", "2")
+    }
+
     pub(crate) fn world(&self) -> SharedWorld {
         self.simulator.world()
     }
@@ -65,6 +80,17 @@ impl Lab {
         let calls = self.simulator.calls();
         calls.of("drive.list") + calls.of("drive.list-root")
     }
+}
+
+/// A drive with a quarter as many folders as files.
+pub(crate) fn small_world(files: usize) -> World {
+    World::generated(&GeneratedSpec {
+        files,
+        folders: files / 4,
+        sizes: Sizes::Uniform(0, 3000),
+        depth: 4,
+        ..GeneratedSpec::default()
+    })
 }
 
 /// One start of the job. When it returns, nothing of it goes on in the background.
@@ -170,6 +196,39 @@ impl Monitor for StopAt {
         self.hear(Told::Phase);
     }
     fn drive(&self, _: &DriveId, _: DriveState) {}
+}
+
+/// Starts the job and asks it to stop when so many files are in place.
+pub(crate) fn stop_after_files(bench: &Bench, files: u64) {
+    let (listener, stop) = StopAt::new(How::Drain, files, |told| match told {
+        Told::Count(Counter::FilesDone | Counter::FilesReused, by) => by,
+        _ => 0,
+    });
+    let report = start(bench, listener, stop).unwrap();
+    assert_eq!(report.status, Status::Interrupted);
+}
+
+/// Starts the program on the bench's job and waits until so many contents were asked for.
+pub(crate) fn spawn_until(lab: &Lab, bench: &Bench, downloads: u64) -> Child {
+    bench.job_file();
+    let child = bench
+        .process()
+        .args(["run", "--no-progress", "job.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for(|| lab.downloads() >= downloads);
+    child
+}
+
+/// Waits until something is so, and fails when it does not come to pass.
+pub(crate) fn wait_for(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "it does not come to pass");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A manifest without what two runs over the same tree may differ in: `attempts`, and the snapshot's name in `stored_at`.
