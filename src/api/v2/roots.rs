@@ -86,9 +86,8 @@ impl Tenant {
         let mut roots = Vec::new();
         for user in self.directory("users.list", "/users", &["users"]).await? {
             let (Some(id), mail) = (text(&user, "userId"), text(&user, "email")) else {
-                self.client
-                    .monitor()
-                    .problem("users", "the directory lists a member without an id");
+                let message = "the directory lists a member without an id";
+                roots.push(nameless("users", message));
                 continue;
             };
             let words = [Some(&id), mail.as_ref()];
@@ -207,7 +206,7 @@ impl Tenant {
         for raw in listed {
             let Some(id) = text(&raw, id_field).filter(|id| segment(id).is_some()) else {
                 let message = format!("the list holds an object without '{id_field}'");
-                self.client.monitor().problem(prefix, &message);
+                roots.push(nameless(prefix, &message));
                 continue;
             };
             let name = named(&raw, name_fields).unwrap_or_else(|| id.clone());
@@ -269,6 +268,12 @@ fn refused(word: impl Into<String>, name: &str, reason: &str, message: &str) -> 
         },
         ..readable(DriveId::new(word.into()), name.to_owned(), None)
     }
+}
+
+/// What stands for a listed drive without an id: it cannot be opened, and must not be passed over.
+fn nameless(prefix: &str, message: &str) -> Root {
+    let word = format!("{prefix}/(no id)");
+    refused(word.clone(), &word, ErrorKind::Protocol.code(), message)
 }
 
 fn denied(operation: &'static str, subject: &str, message: &str) -> Error {
