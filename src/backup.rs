@@ -28,10 +28,6 @@ use crate::walk::{self, Progress, Walked, walk};
 /// Files taken from the ledger in one go; also the most that are reused by one task.
 const FILES_PER_CLAIM: u32 = 128;
 
-/// How long transfers may go on after the job's window has ended: nobody waits for the process then, and what is under way
-/// is not lost. The largest file, 10 GiB (API 2.0 docs, EN/drive-file-root-create), takes 29 minutes at 50 Mbit/s.
-const LAST_TRANSFERS: Duration = Duration::from_secs(30 * 60);
-
 /// How often files that changed while the walk went on are looked at again.
 const SWEEPS: u32 = 3;
 
@@ -144,16 +140,24 @@ pub async fn backup(
     }
 }
 
+/// How long transfers may go on after the job's window has ended: nobody waits for the process then, and what is under way
+/// is not lost. The largest file, 10 GiB (API 2.0 docs, EN/drive-file-root-create), takes 29 minutes at 50 Mbit/s.
+const LAST_TRANSFERS: Duration = Duration::from_secs(30 * 60);
+
 /// Waits for a stop, and then until its grace time has run out or the stop becomes an abort.
 async fn grace_is_over(backup: &Backup) {
     backup.stop.draining().await;
-    let grace = match backup.stop.reason() {
-        Some(StopReason::WindowEnded) => LAST_TRANSFERS.max(backup.options.grace),
-        _ => backup.options.grace,
-    };
+    let grace = grace_after(backup.stop.reason(), backup.options.grace);
     tokio::select! {
         () = tokio::time::sleep(grace) => {}
         () = backup.stop.aborting() => {}
+    }
+}
+
+fn grace_after(reason: Option<StopReason>, usual: Duration) -> Duration {
+    match reason {
+        Some(StopReason::WindowEnded) => LAST_TRANSFERS.max(usual),
+        _ => usual,
     }
 }
 
@@ -341,4 +345,23 @@ async fn fetch_one(
         slot,
         left: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_window_waits_for_large_files() {
+        let usual = Duration::from_secs(8);
+        for (reason, grace) in [
+            (StopReason::WindowEnded, LAST_TRANSFERS),
+            (StopReason::Interrupted, usual),
+            (StopReason::Stalled, usual),
+        ] {
+            assert_eq!(grace_after(Some(reason), usual), grace);
+        }
+        let longer = LAST_TRANSFERS * 2;
+        assert_eq!(grace_after(Some(StopReason::WindowEnded), longer), longer);
+    }
 }

@@ -170,7 +170,10 @@ impl fmt::Display for Window {
         write!(formatter, "{}", self.start.strftime("%H:%M"))?;
         match self.end {
             WindowEnd::At(time) => write!(formatter, "-{}", time.strftime("%H:%M")),
-            WindowEnd::After(length) => write!(formatter, " for {} s", length.as_secs()),
+            WindowEnd::After(length) => {
+                let minutes = length.as_secs() / 60;
+                write!(formatter, " for {} h {:02} min", minutes / 60, minutes % 60)
+            }
         }
     }
 }

@@ -210,7 +210,9 @@ async fn from_sample(
     let drive = api::connect(config.clone(), Arc::clone(&session.monitor))?;
     let mut readable: BTreeMap<Family, Vec<Entry>> = BTreeMap::new();
     let mut refused: BTreeMap<Family, u64> = BTreeMap::new();
-    for found in find_roots(session, &drive).await? {
+    let found = find_roots(session, &drive).await?;
+    warnings.extend(found.warnings);
+    for found in found.roots {
         let family = found.root.entry.drive.family();
         match found.root.access {
             Access::Readable => readable.entry(family).or_default().push(found.root.entry),

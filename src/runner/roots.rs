@@ -11,35 +11,65 @@ use crate::id::{DriveId, FileId};
 use crate::ledger::NewRoot;
 use crate::monitor::{Counter, DriveState};
 
-/// The roots of all scopes, each drive once. A scope whose list of roots cannot be had is a refused root of its own.
-pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Result<Vec<NewRoot>, Error> {
+/// What the scope words of a job stand for.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Each drive once.
+    pub(super) roots: Vec<NewRoot>,
+    /// Words that stand for no drive.
+    pub(super) warnings: Vec<String>,
+}
+
+/// The roots of all scopes, each drive once. A scope whose list of roots cannot be had is a refused root of its own, and
+/// so is every scope of a job that finds no drive at all: such a run must not look complete.
+pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Result<Found, Error> {
     let job = &session.loaded.job;
     let excluded = excluded(session, drive).await?;
     let mut seen = HashSet::new();
-    let mut found = Vec::new();
+    let mut listed = Vec::new();
+    let mut warnings = Vec::new();
     for scope in &job.drives {
-        for root in roots_of(drive, scope).await? {
+        let roots = roots_of(drive, scope).await?;
+        if roots.is_empty() {
+            warnings.push(format!("no drive answers to '{scope}'"));
+        }
+        for root in roots {
             let id = root.entry.drive.clone();
             if excluded.contains(&id) || !seen.insert(id.clone()) {
                 continue;
             }
-            let state = match &root.access {
-                Access::Readable => DriveState::Started,
-                Access::Refused { reason, message } => {
-                    session.monitor.count(Counter::Failures, 1);
-                    let message = format!("it cannot be read ({reason}): {message}");
-                    session.monitor.problem(id.as_str(), &message);
-                    DriveState::Refused
-                }
-            };
-            session.monitor.drive(&id, state);
-            found.push(NewRoot {
-                local: LocalPath::of_drive(&id).as_str().to_owned(),
-                root,
-            });
+            listed.push(root);
         }
     }
-    Ok(found)
+    if listed.is_empty() {
+        let nothing = |scope: &Scope| {
+            let message =
+                "no drive answers to this word, or all are excluded, so that the job has none at all";
+            refused_root(scope, ErrorKind::NotFound.code(), message.to_owned())
+        };
+        listed.extend(job.drives.iter().map(nothing));
+    }
+    let roots = listed.into_iter().map(|root| tell(session, root)).collect();
+    Ok(Found { roots, warnings })
+}
+
+/// Tells the monitor of a root, and finds its place in a snapshot.
+fn tell(session: &Session, root: Root) -> NewRoot {
+    let id = &root.entry.drive;
+    let state = match &root.access {
+        Access::Readable => DriveState::Started,
+        Access::Refused { reason, message } => {
+            session.monitor.count(Counter::Failures, 1);
+            let message = format!("it cannot be read ({reason}): {message}");
+            session.monitor.problem(id.as_str(), &message);
+            DriveState::Refused
+        }
+    };
+    session.monitor.drive(id, state);
+    NewRoot {
+        local: LocalPath::of_drive(id).as_str().to_owned(),
+        root,
+    }
 }
 
 /// The drives that `exclude-drives` names: by word, and for patterns and members by what they stand for.
@@ -71,14 +101,18 @@ async fn roots_of(drive: &Arc<dyn Drive>, scope: &Scope) -> Result<Vec<Root>, Er
 }
 
 fn refused_scope(scope: &Scope, error: &drive::Error) -> Root {
+    refused_root(scope, error.kind.code(), error.to_string())
+}
+
+fn refused_root(scope: &Scope, reason: &str, message: String) -> Root {
     let word = scope.to_string();
     Root {
         entry: Entry::root(DriveId::new(word.as_str()), FileId::new(FileId::ROOT)),
         name: word,
         quota: None,
         access: Access::Refused {
-            reason: error.kind.code().to_owned(),
-            message: error.to_string(),
+            reason: reason.to_owned(),
+            message,
         },
     }
 }

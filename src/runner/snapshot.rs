@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
-use super::roots::find_roots;
+use super::roots::{Found, find_roots};
 use super::{Error, Session, connect, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
@@ -73,11 +73,11 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
 async fn conclude(
     session: &Session,
     drive: &Arc<dyn Drive>,
-    begun: Begun,
+    mut begun: Begun,
     archive: &Archive,
     started: Timestamp,
 ) -> Result<Report, Error> {
-    match work(session, drive, &begun).await {
+    match work(session, drive, &mut begun).await {
         Err(error) if session.stop.is_draining() => {
             tracing::debug!(%error, "the run was stopped while this went wrong");
         }
@@ -123,11 +123,12 @@ async fn conclude(
 }
 
 /// Finds the roots, then walks and transfers until nothing is left or a stop comes.
-async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
-    let roots = tokio::select! {
-        roots = find_roots(session, drive) => roots?,
+async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &mut Begun) -> Result<(), Error> {
+    let Found { roots, warnings } = tokio::select! {
+        found = find_roots(session, drive) => found?,
         () = session.stop.draining() => return Ok(()),
     };
+    begun.warnings.extend(warnings);
     let unknown = quotas::unknown(&roots);
     begun.ledger.add_roots(roots).await?;
     let asking = quotas::ask(

@@ -27,6 +27,8 @@ mod wire;
 use addresses::Addresses;
 use place::{Place, Turn};
 
+/// What stands for group folders that are listed without a group: they cannot be opened, and must not be passed over.
+const NAMELESS: &str = "groups/(no id)";
 /// Items asked for in one page. The most that are given is not known; fewer are taken as they come.
 const PAGE: usize = 200;
 /// The location for a root that tells none; a public client lists with it.
@@ -172,8 +174,12 @@ impl Tenant {
             offset += items.len();
             for item in items {
                 let Some((group, name)) = group_of(&item) else {
-                    let monitor = self.client.monitor();
-                    monitor.problem("groups", "the list holds a folder without a group");
+                    let message = "the list holds a folder without a group";
+                    roots.push(refused(
+                        DriveId::new(NAMELESS),
+                        ErrorKind::Protocol.code(),
+                        message,
+                    ));
                     continue;
                 };
                 if !wanted(&group, &name) {
@@ -188,7 +194,7 @@ impl Tenant {
                     }
                     Err(broken) => {
                         let message = format!("its folder cannot be read ({})", broken.reason);
-                        self.client.monitor().problem(drive.as_str(), &message);
+                        roots.push(refused(drive, ErrorKind::Protocol.code(), &message));
                     }
                 }
             }

@@ -6,9 +6,8 @@ use serde_json::Value;
 use super::{Op, Spot, Tenant, name, named, wire};
 use crate::api::auth::table::{directory, each_member, member};
 use crate::api::http::address::segment;
-use crate::api::http::{Answer, Call, Work};
+use crate::api::http::{Call, Work};
 use crate::api::read::text;
-use crate::api::retry::Budget;
 use crate::drive::{Error, ErrorKind, Result};
 use crate::entry::{Access, Entry, Quota, Root, Scope};
 use crate::id::{DriveId, FileId};
@@ -48,8 +47,7 @@ impl Tenant {
             return Ok(refused("me", "me", "denied", &missing.to_string()));
         }
         let spot = self.spot(&drive).await?;
-        let mut budget = self.client.short_budget();
-        let quota = match self.properties_within(&mut budget, &drive, &spot).await {
+        let quota = match self.properties(&drive, &spot).await {
             Ok(raw) => wire::quota(&raw),
             Err(error) if error.kind == ErrorKind::Unauthenticated => return Err(error),
             Err(error) => {
@@ -87,10 +85,12 @@ impl Tenant {
         let unopened = each_member(&self.credentials).err();
         let mut roots = Vec::new();
         for user in self.directory("users.list", "/users", &["users"]).await? {
-            let (Some(id), mail) = (text(&user, "userId"), text(&user, "email")) else {
-                self.client
-                    .monitor()
-                    .problem("users", "the directory lists a member without an id");
+            let mail = text(&user, "email");
+            let Some(id) = text(&user, "userId") else {
+                if mail.is_none_or(|mail| matches(&matcher, &mail)) {
+                    let message = "the directory lists a member without an id";
+                    roots.push(nameless("users", message));
+                }
                 continue;
             };
             let words = [Some(&id), mail.as_ref()];
@@ -208,8 +208,10 @@ impl Tenant {
         let mut roots = Vec::new();
         for raw in listed {
             let Some(id) = text(&raw, id_field).filter(|id| segment(id).is_some()) else {
-                let message = format!("the list holds an object without '{id_field}'");
-                self.client.monitor().problem(prefix, &message);
+                if named(&raw, name_fields).is_none_or(|name| matches(matcher, &name)) {
+                    let message = format!("the list holds an object without '{id_field}'");
+                    roots.push(nameless(prefix, &message));
+                }
                 continue;
             };
             let name = named(&raw, name_fields).unwrap_or_else(|| id.clone());
@@ -244,19 +246,13 @@ impl Tenant {
 
     /// What the service says of a drive: `GET {R}`.
     pub(super) async fn properties(&self, drive: &DriveId, spot: &Spot) -> Result<Value> {
-        self.properties_within(&mut self.client.budget(), drive, spot)
-            .await
-    }
-
-    async fn properties_within(&self, budget: &mut Budget, drive: &DriveId, spot: &Spot) -> Result<Value> {
         let work = Work {
             operation: name(spot.place.family, Op::Get),
             subject: drive.to_string(),
         };
         let url = self.url(&spot.place.path, &[], &work)?;
         let call = Call::get(work.operation, work.subject, url, spot.bearer.clone());
-        let read = |answer: &Answer| answer.json();
-        Ok(self.client.call_within(budget, &call, read).await?)
+        Ok(self.client.call(&call, |answer| answer.json()).await?)
     }
 }
 
@@ -277,6 +273,12 @@ fn refused(word: impl Into<String>, name: &str, reason: &str, message: &str) -> 
         },
         ..readable(DriveId::new(word.into()), name.to_owned(), None)
     }
+}
+
+/// What stands for a listed drive without an id: it cannot be opened, and must not be passed over.
+fn nameless(prefix: &str, message: &str) -> Root {
+    let word = format!("{prefix}/(no id)");
+    refused(word.clone(), &word, ErrorKind::Protocol.code(), message)
 }
 
 fn denied(operation: &'static str, subject: &str, message: &str) -> Error {

@@ -3,6 +3,7 @@
 mod login;
 mod plan;
 mod scale;
+mod scopes;
 mod shared;
 mod window;
 
@@ -20,7 +21,9 @@ use drivejob::manifest::Outcome;
 use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Silent, Transfer, Waiting};
 use drivejob::report::Report;
 use drivejob::runner::{self, Host};
-use drivejob::sim::{GeneratedSpec, Options, Simulator, Sizes, TenantSpec, World};
+use drivejob::sim::{
+    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Simulator, Sizes, TOKEN_VARIABLE, TenantSpec, World,
+};
 use drivejob::stop::{Clock, Stop};
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -99,6 +102,8 @@ impl Town {
             ("SECRET", options.client_secret.clone()),
             ("REFRESH", options.refresh_token.clone()),
             ("CONSUMER", options.consumer_key.clone()),
+            (CONSUMER_KEY_VARIABLE, options.consumer_key.clone()),
+            (TOKEN_VARIABLE, self.simulator.token().to_owned()),
         ]);
         Host {
             variable: Arc::new(move |name| values.get(name).cloned()),

@@ -109,3 +109,46 @@ async fn a_refresh_token_that_changes_at_every_use_is_never_lost() {
     // A process that comes later finds the newest one.
     connect().roots(&Scope::Me).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_begin_together_share_a_refresh_token_that_changes() {
+    const PROCESSES: usize = 8;
+    const RUNS: usize = 3;
+    let options = Options {
+        rotate_refresh_tokens: true,
+        // Too short to be taken from the store by another process, so that each one refreshes.
+        access_token_seconds: 50,
+        ..Options::default()
+    };
+    let town = Town::new(small_drives(1, 0, 0), options).await;
+    let more = "[limits]\nrequests-per-minute = \"unlimited\"\n";
+    std::thread::scope(|scope| {
+        for process in 0..PROCESSES {
+            let job = town.job(
+                &format!("job{process}"),
+                "audit",
+                "refresh.toml",
+                "[\"me\"]",
+                more,
+            );
+            let town = &town;
+            scope.spawn(move || {
+                for _ in 0..RUNS {
+                    let output = std::process::Command::new(env!("CARGO_BIN_EXE_drivejob"))
+                        .arg("run")
+                        .arg(&job)
+                        .env("DRIVEJOB_STATE_DIR", town.path("state"))
+                        .env("SECRET", &town.simulator.options().client_secret)
+                        .env("REFRESH", &town.simulator.options().refresh_token)
+                        .output()
+                        .unwrap();
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    assert_eq!(output.status.code(), Some(0), "{said}");
+                }
+            });
+        }
+    });
+    let calls = town.simulator.calls();
+    assert_eq!(calls.of("oauth.token"), (PROCESSES * RUNS) as u64);
+    assert_eq!(calls.with_status("oauth.token", 200), calls.of("oauth.token"));
+}
