@@ -1,7 +1,8 @@
 //! Backs up drives into a snapshot: lists, reuses what is unchanged, fetches the rest.
 //!
-//! The order of trust is bytes, ledger, manifest, tail. A worker puts a file's bytes under their final name, the committer
-//! makes a batch of such files durable and only then tells the ledger of them.
+//! The order of trust is bytes, ledger, manifest, tail. A worker puts a file's bytes under their final name and tells
+//! the ledger at once, so that the end of the process loses nothing. The disk follows for many files at a time; the ledger
+//! knows how far, and what it had not got to is looked at by the next start.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,12 +27,6 @@ use crate::walk::{self, Progress, Walked, walk};
 
 /// Files taken from the ledger in one go; also the most that are reused by one task.
 const FILES_PER_CLAIM: u32 = 128;
-
-/// Settled files that wait for the committer at most.
-const WAITING_FOR_COMMIT: usize = 1024;
-
-/// Files that are made durable and committed together at most.
-const FILES_PER_COMMIT: usize = 512;
 
 /// How often files that changed while the walk went on are looked at again.
 const SWEEPS: u32 = 3;
@@ -167,24 +162,41 @@ fn grace_after(reason: Option<StopReason>, usual: Duration) -> Duration {
 }
 
 async fn fetch_all(backup: &Arc<Backup>, progress: &Progress) -> Result<(), Error> {
-    let (settled, inbox) = mpsc::channel(WAITING_FOR_COMMIT);
+    // One word that waits is enough: it is taken before the ledger is asked how far it is.
+    let (stored, news) = mpsc::channel(1);
     let lanes = Family::ALL
-        .map(|family| fetch_family(Arc::clone(backup), family, progress.subscribe(), settled.clone()));
-    // The committer ends when the last sender is gone.
-    drop(settled);
-    tokio::try_join!(try_join_all(lanes), commit(backup, inbox)).map(|_| ())
+        .map(|family| fetch_family(Arc::clone(backup), family, progress.subscribe(), stored.clone()));
+    // The disk has followed when the last sender is gone.
+    drop(stored);
+    tokio::try_join!(try_join_all(lanes), follow(backup, news)).map(|_| ())
 }
 
-/// Makes files durable, then tells the ledger of them, in batches that grow with the load.
-async fn commit(backup: &Backup, mut inbox: mpsc::Receiver<Done>) -> Result<(), Error> {
-    let mut batch = Vec::new();
-    while inbox.recv_many(&mut batch, FILES_PER_COMMIT).await > 0 {
-        if batch.iter().any(|done| done.stored_at.is_some()) {
-            let run = backup.run.clone();
-            blocking(move || run.sync()).await?;
-        }
-        backup.ledger.settle(std::mem::take(&mut batch)).await?;
+/// Makes durable what is settled, for as many files at a time as were settled meanwhile.
+async fn follow(backup: &Backup, mut stored: mpsc::Receiver<()>) -> Result<(), Error> {
+    while stored.recv().await.is_some() {
+        sync(backup).await?;
     }
+    Ok(())
+}
+
+/// Tells the ledger what became of files. They count as under way until it knows, so that the end of the process costs no
+/// more than what is under way.
+async fn settle(backup: &Backup, done: Vec<Done>, stored: &mpsc::Sender<()>) -> Result<(), Error> {
+    let has_bytes = done.iter().any(|done| done.stored_at.is_some());
+    backup.ledger.settle(done).await?;
+    if has_bytes {
+        // When a word waits already, it stands for these files too.
+        let _ = stored.try_send(());
+    }
+    Ok(())
+}
+
+/// Makes durable what was settled so far.
+async fn sync(backup: &Backup) -> Result<(), Error> {
+    let batch = backup.ledger.seal().await?;
+    let run = backup.run.clone();
+    blocking(move || run.sync()).await?;
+    backup.ledger.synced(batch).await?;
     Ok(())
 }
 
@@ -193,7 +205,7 @@ async fn fetch_family(
     backup: Arc<Backup>,
     family: Family,
     mut walked: watch::Receiver<Walked>,
-    settled: mpsc::Sender<Done>,
+    stored: mpsc::Sender<()>,
 ) -> Result<(), Error> {
     let mut after = 0;
     let mut waiting: VecDeque<Work> = VecDeque::new();
@@ -211,7 +223,7 @@ async fn fetch_family(
                     claimed.into_iter().partition(|work| is_reusable(&backup, work));
                 waiting.extend(wanted);
                 if !reusable.is_empty() {
-                    tasks.spawn(reuse(Arc::clone(&backup), reusable, slot, settled.clone()));
+                    tasks.spawn(reuse(Arc::clone(&backup), reusable, slot, stored.clone()));
                     continue;
                 }
             }
@@ -219,7 +231,7 @@ async fn fetch_family(
                 slots.push(slot);
                 break;
             };
-            tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, settled.clone()));
+            tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, stored.clone()));
         }
         if tasks.is_empty() && (ended || draining) {
             return Ok(());
@@ -262,7 +274,7 @@ async fn reuse(
     backup: Arc<Backup>,
     works: Vec<Work>,
     slot: usize,
-    settled: mpsc::Sender<Done>,
+    stored: mpsc::Sender<()>,
 ) -> Result<Ended, Error> {
     let run = backup.run.clone();
     let policy = backup.options.policy;
@@ -288,13 +300,13 @@ async fn reuse(
             "its copy in the earlier snapshot is missing or damaged; it is fetched again",
         );
     }
-    for (bytes, one) in done {
-        backup.monitor.count(Counter::FilesReused, 1);
-        backup.monitor.count(Counter::BytesReused, bytes);
-        if settled.send(one).await.is_err() {
-            break;
-        }
-    }
+    let (sizes, done): (Vec<u64>, Vec<Done>) = done.into_iter().unzip();
+    let files = done.len() as u64;
+    settle(&backup, done, &stored).await?;
+    backup.monitor.count(Counter::FilesReused, files);
+    backup
+        .monitor
+        .count(Counter::BytesReused, sizes.into_iter().sum());
     Ok(Ended { slot, left })
 }
 
@@ -302,7 +314,7 @@ async fn fetch_one(
     backup: Arc<Backup>,
     work: Work,
     slot: usize,
-    settled: mpsc::Sender<Done>,
+    stored: mpsc::Sender<()>,
 ) -> Result<Ended, Error> {
     let fetch = Fetch {
         drive: &*backup.drive,
@@ -323,12 +335,11 @@ async fn fetch_one(
             Outcome::Skipped => Counter::FilesSkipped,
             Outcome::Stored | Outcome::Reused | Outcome::Listed => Counter::FilesDone,
         };
+        settle(&backup, vec![done.done], &stored).await?;
         backup.monitor.count(counter, 1);
         if counter == Counter::FilesDone {
             backup.monitor.count(Counter::BytesDone, done.bytes);
         }
-        // The committer is gone only when the run is over anyway.
-        let _ = settled.send(done.done).await;
     }
     Ok(Ended {
         slot,

@@ -66,13 +66,14 @@ impl Totals {
         self.outcomes.get(outcome.as_str()).copied().unwrap_or_default()
     }
 
-    /// Files and bytes whose bytes are in this snapshot, fetched or reused.
-    pub fn held(&self) -> (u64, u64) {
+    /// What is in this snapshot, fetched or reused.
+    pub fn held(&self) -> Count {
         let (stored, reused) = (self.of(Outcome::Stored), self.of(Outcome::Reused));
-        (
-            stored.files + reused.files,
-            stored.bytes.saturating_add(reused.bytes),
-        )
+        Count {
+            files: stored.files + reused.files,
+            folders: stored.folders + reused.folders,
+            bytes: stored.bytes.saturating_add(reused.bytes),
+        }
     }
 
     /// Rows of files and folders that failed.

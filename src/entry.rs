@@ -112,6 +112,17 @@ impl Entry {
         self.kind == Kind::Folder
     }
 
+    /// Forgets the service's own spelling of the path where it says what `path` says, so that one fact has one place:
+    /// `filePath` in API 2.0, `resourcePath` in the classic API, which ends folders with a slash.
+    pub fn forget_path(&mut self, path: &str) {
+        for key in ["filePath", "resourcePath"] {
+            let told = self.properties.other.get(key).and_then(Value::as_str);
+            if told.is_some_and(|told| told == path || told.strip_suffix('/') == Some(path)) {
+                self.properties.other.remove(key);
+            }
+        }
+    }
+
     /// Whether the service marks the content as infected: any `virus` word but `none`
     /// (the classic API's field; `MALWARE` in `statuses` of API 2.0).
     pub fn is_infected(&self) -> bool {

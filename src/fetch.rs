@@ -53,7 +53,7 @@ pub fn reuse(run: &Run, work: &Work, policy: &Policy) -> Result<Option<Done>, ar
     Ok(Some(Done {
         sha256: Some(stored.sha256),
         stored_at: Some(stored.stored_at),
-        ..Done::new(work.no, Outcome::Reused)
+        ..Done::new(work, Outcome::Reused)
     }))
 }
 
@@ -92,6 +92,8 @@ pub enum Error {
 enum Miss {
     Drive(drive::Error),
     Archive(archive::Error),
+    /// An earlier process left the beginning of this file, and the file is another since.
+    Changed(Box<Entry>),
     /// The bytes ended, and their number is not the listed one.
     Length {
         received: u64,
@@ -158,6 +160,10 @@ impl Fetch<'_> {
                     blocking(move || run.evict(&local)).await?;
                     continue;
                 }
+                Err(Miss::Changed(now)) => {
+                    take_over(&mut entry, *now);
+                    continue;
+                }
                 Err(Miss::Archive(error)) if error.ends_the_run() => return Err(error.into()),
                 Err(Miss::Archive(error)) => ("archive", error.to_string()),
                 Err(Miss::Length { received }) => {
@@ -178,7 +184,7 @@ impl Fetch<'_> {
                     ErrorKind::NotFound if self.is_gone(&entry).await => {
                         let done = Done {
                             attempts: spent,
-                            ..Done::new(work.no, Outcome::Vanished)
+                            ..Done::new(work, Outcome::Vanished)
                         };
                         return Ok(Fetched::Settled(Settled {
                             done,
@@ -192,7 +198,7 @@ impl Fetch<'_> {
             let done = Done {
                 attempts: spent,
                 reason: reason.to_owned(),
-                ..Done::new(work.no, Outcome::Failed)
+                ..Done::new(work, Outcome::Failed)
             };
             return Ok(Fetched::Settled(Settled {
                 done,
@@ -206,11 +212,7 @@ impl Fetch<'_> {
     /// Takes over what the service says of the file now, if it says anything.
     async fn refresh(&self, entry: &mut Entry) {
         if let Ok(now) = self.drive.stat(entry).await {
-            if differs(&now, entry) {
-                entry.properties = now.properties;
-            }
-            entry.size = now.size;
-            entry.modified = now.modified;
+            take_over(entry, now);
         }
     }
 
@@ -228,6 +230,17 @@ impl Fetch<'_> {
     /// One transfer of a file, from its first byte or from where an earlier process left it, to its place in the snapshot.
     async fn transfer(&self, work: &Work, entry: &Entry, spent: &mut u32) -> Result<Stored, Miss> {
         let mut sink = Sink::open(self.run, entry).await?;
+        if sink.received > 0 {
+            // Hours may lie between the two parts, and a range tells nothing of what is before it.
+            match self.drive.stat(entry).await {
+                Ok(now) if differs(&now, entry) => {
+                    sink.restart().await?;
+                    return Err(Miss::Changed(Box::new(now)));
+                }
+                Ok(_) => {}
+                Err(_) => sink.restart().await?,
+            }
+        }
         let download = self
             .drive
             .download(entry, sink.received)
@@ -246,7 +259,6 @@ impl Fetch<'_> {
                 Piece::Bytes(bytes) => {
                     let count = bytes.len() as u64;
                     self.throttle.pass(count).await;
-                    self.monitor.count(Counter::BytesMoved, count);
                     self.monitor.transfer(self.slot, Transfer::Advanced(count));
                     sink.write(bytes).await?;
                     // More than was listed can only be a wrong answer, and it might not end.
@@ -272,6 +284,15 @@ impl Fetch<'_> {
     }
 }
 
+/// Takes over what the service says of a file now.
+fn take_over(entry: &mut Entry, now: Entry) {
+    if differs(&now, entry) {
+        entry.properties = now.properties;
+    }
+    entry.size = now.size;
+    entry.modified = now.modified;
+}
+
 fn differs(now: &Entry, before: &Entry) -> bool {
     now.size != before.size || now.modified != before.modified
 }
@@ -283,7 +304,7 @@ fn succeed(work: &Work, entry: Entry, stored: Stored, attempts: u32) -> Settled 
         stored_at: Some(stored.stored_at),
         attempts,
         changed: differs(&entry, &work.entry).then(|| Box::new(entry)),
-        ..Done::new(work.no, Outcome::Stored)
+        ..Done::new(work, Outcome::Stored)
     };
     Settled {
         done,

@@ -22,6 +22,11 @@
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
 //! | | `report` | the summary of a run |
+//! | | `retention` | which snapshots stay |
+//! | | `notify` | what is told of a run, to whom, and when |
+//! | | `status` | the status file: the run under way, and how the last ones ended |
+//! | | `metrics` | a run's figures for Prometheus |
+//! | | `page` | an archive as one self-contained HTML page |
 //! | | `estimate` | what a run would cost |
 //! | 2 edges | `drive` | the seam: a drive that can be listed, read and written |
 //! | | `ledger` | the state of a run on disk |
@@ -33,6 +38,13 @@
 //! | | `throttle` | all transfers together under one rate of bytes |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `backup` | walk, reuse, fetch, commit |
+//! | | `diff` | what changed between two snapshots |
+//! | | `restore` | rows of a snapshot, back into a drive |
+//! | | `verify` | an archive read back, and compared with the drive |
+//! | | `prune` | removes snapshots by the retention |
+//! | | `watch` | a run watched from within: heartbeat and watchdog |
+//! | | `browse` | what is in an archive, over all nights |
+//! | | `migrate` | one tenant's drives into another's, pass by pass |
 //! | 4 whole | `runner` | a job becomes a run |
 //! | 5 shell | `cli` | words, progress, exit codes |
 //!
@@ -59,6 +71,11 @@ pub mod coverage;
 pub mod plan;
 pub mod job;
 pub mod report;
+pub mod retention;
+pub mod notify;
+pub mod status;
+pub mod metrics;
+pub mod page;
 pub mod estimate;
 
 pub mod drive;
@@ -72,6 +89,13 @@ pub mod walk;
 pub mod throttle;
 pub mod fetch;
 pub mod backup;
+pub mod diff;
+pub mod restore;
+pub mod verify;
+pub mod prune;
+pub mod watch;
+pub mod browse;
+pub mod migrate;
 
 pub mod runner;
 pub mod cli;

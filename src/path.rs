@@ -57,9 +57,41 @@ impl fmt::Display for DrivePath {
     }
 }
 
+/// Letters of an extension at most; what is longer is part of a name.
+const EXTENSION_LETTERS: usize = 16;
+
+/// The letters after a name's last dot, in lower case; empty where there is no such thing.
+pub fn extension(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((stem, end))
+            if !stem.is_empty()
+                && end.chars().count() <= EXTENSION_LETTERS
+                && end.chars().all(char::is_alphanumeric) =>
+        {
+            end.to_lowercase()
+        }
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::DrivePath;
+    use super::{DrivePath, extension};
+
+    #[test]
+    fn an_extension_is_a_short_word_after_the_last_dot() {
+        for (name, expected) in [
+            ("a.b.DOCX", "docx"),
+            ("報告.表", "表"),
+            (".profile", ""),
+            ("a", ""),
+            ("a.", ""),
+            ("v1. the end", ""),
+            ("a.12345678901234567", ""),
+        ] {
+            assert_eq!(extension(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn names_stand_in_it_as_they_are() {

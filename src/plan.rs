@@ -45,7 +45,7 @@ pub fn decide(entry: &Entry, earlier: Option<&Earlier>, policy: &Policy) -> Deci
 }
 
 /// Whether an item belongs to a share of all items: a matter of its id and the salt, so that a repeated night repeats it.
-fn is_sampled(id: &str, policy: &Policy) -> bool {
+pub fn is_sampled(id: &str, policy: &Policy) -> bool {
     let mut hasher = DefaultHasher::new();
     (id, policy.salt).hash(&mut hasher);
     // 53 bits are what an f64 holds exactly.

@@ -81,7 +81,8 @@ impl Report {
 
     /// The summary as one JSON object. Sizes are bytes, times RFC 3339 in UTC, durations seconds.
     pub fn to_json(&self) -> Value {
-        let (files, bytes) = self.totals.held();
+        let held = self.totals.held();
+        let (files, bytes) = (held.files, held.bytes);
         json!({
             "kind": self.kind,
             "job": self.job,
@@ -135,7 +136,8 @@ impl Report {
     /// The summary for people: a few lines, the most important first.
     pub fn to_text(&self) -> String {
         let mut lines = vec![self.headline()];
-        let (files, bytes) = self.totals.held();
+        let held = self.totals.held();
+        let (files, bytes) = (held.files, held.bytes);
         let count = |outcome| self.totals.of(outcome).files;
         if self.totals.rows > 0 {
             let folders = self.totals.folders;

@@ -19,7 +19,7 @@ use crate::entry::Entry;
 use crate::id::Family;
 use crate::ledger::{self, Applied, FolderWork, Ledger, Listed, ListedAs, PageFacts, Placement};
 use crate::manifest::Outcome;
-use crate::monitor::{Counter, Monitor};
+use crate::monitor::{Counter, DriveState, Monitor};
 use crate::path::DrivePath;
 use crate::stop::{Clock, Stop};
 
@@ -189,6 +189,7 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
         }
         if next.is_none() {
             walk.monitor.count(Counter::FoldersListed, 1);
+            tell_listed(&walk, &folder, applied.drive_is_listed);
             return Ok(());
         }
         stale = if held_items && applied.files + applied.folders + applied.broken == 0 {
@@ -209,6 +210,12 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
     give_up(&walk, &folder, "listing-endless", "the listing does not end").await
 }
 
+fn tell_listed(walk: &Walk, folder: &FolderWork, is_listed: bool) {
+    if is_listed {
+        walk.monitor.drive(&folder.entry.drive, DriveState::Listed);
+    }
+}
+
 /// Cursors are long and many; their hashes are enough to see one again.
 fn hash(token: &PageToken) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -226,8 +233,10 @@ async fn apply(walk: &Walk, folder: &FolderWork, page: Page, circles: bool) -> R
     let broken_items = broken.len() as u64;
     let items = entries
         .into_iter()
-        .map(|entry| {
-            let listed_as = (walk.options.classify)(&entry, &folder.path.join(&entry.name));
+        .map(|mut entry| {
+            let path = folder.path.join(&entry.name);
+            entry.forget_path(path.as_str());
+            let listed_as = (walk.options.classify)(&entry, &path);
             Listed {
                 placement: (walk.options.place)(&entry),
                 listed_as,
@@ -271,9 +280,11 @@ async fn fail_folder(walk: &Walk, folder: &FolderWork, error: drive::Error) -> R
         ErrorKind::Cancelled => Ok(()),
         ErrorKind::NotFound if !folder.path.is_root() && is_gone(walk, &folder.entry).await => {
             walk.monitor.count(Counter::FilesVanished, 1);
-            walk.ledger
+            let is_listed = walk
+                .ledger
                 .end_folder(folder.no, Outcome::Vanished, String::new())
                 .await?;
+            tell_listed(walk, folder, is_listed);
             Ok(())
         }
         _ => give_up(walk, folder, error.kind.code(), &error.to_string()).await,
@@ -295,8 +306,10 @@ async fn give_up(walk: &Walk, folder: &FolderWork, reason: &str, message: &str) 
     walk.monitor.count(Counter::Failures, 1);
     walk.monitor
         .problem(&format!("{}:{}", folder.entry.drive, folder.path), message);
-    walk.ledger
+    let is_listed = walk
+        .ledger
         .end_folder(folder.no, Outcome::Failed, reason.to_owned())
         .await?;
+    tell_listed(walk, folder, is_listed);
     Ok(())
 }

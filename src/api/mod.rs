@@ -1,7 +1,7 @@
 //! The seam over HTTP: connects to a tenant in one of the two API generations.
 //!
-//! [`http`] owns the HTTP client and the one way a call is made, [`pace`] keeps the tenant's rate limits, `retry`
-//! judges answers, [`auth`] holds the credentials, `body` keeps a download alive, and [`v2`] and [`classic`] speak
+//! `http` owns the HTTP client and the one way a call is made, `pace` keeps the tenant's rate limits, `retry`
+//! judges answers, `auth` holds the credentials, `body` keeps a download alive, and `v2` and `classic` speak
 //! the dialects.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ mod auth;
 mod body;
 mod classic;
 mod http;
+mod http_ping;
 mod outgoing;
 mod pace;
 mod read;
@@ -28,8 +29,10 @@ mod retry;
 mod testing;
 mod v2;
 
+pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};
+
 pub use auth::login;
-pub use auth::table::{Credential, NoCredential, Purpose, Service, credential_table};
+pub use auth::table::{Credential, CredentialRow, NoCredential, Purpose, credential_table};
 pub use auth::{Credentials, refresh_token_expires};
 
 /// Everything that says how a tenant is reached.

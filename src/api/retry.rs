@@ -104,7 +104,7 @@ impl Budget {
     pub(super) fn limited(&mut self, asked: Option<Duration>) -> Option<Duration> {
         let since = *self.limited_since.get_or_insert_with(Instant::now);
         let delay = match asked {
-            Some(asked) => asked,
+            Some(asked) => asked.max(self.policy.first_delay),
             None => {
                 let doublings = self.limits.min(16);
                 (self.policy.first_delay * 2u32.pow(doublings)).min(self.policy.max_delay)

@@ -14,7 +14,7 @@ use super::head::{read_json, write_json};
 #[derive(Debug)]
 pub struct Lock {
     /// The lock lives as long as this file is open.
-    _file: File,
+    file: File,
     holder: PathBuf,
 }
 
@@ -53,12 +53,15 @@ impl Lock {
     pub(super) fn take(state: &Path, holder: &Holder) -> Result<Lock, Error> {
         let path = state.join(LOCK);
         let refused = |error| Error::io("lock", &path, error);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(refused)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // A link would lead out of the archive.
+            options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        let file = options.open(&path).map_err(refused)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -70,7 +73,7 @@ impl Lock {
         }
         write_json(state, HOLDER, holder)?;
         Ok(Lock {
-            _file: file,
+            file,
             holder: state.join(HOLDER),
         })
     }
@@ -80,5 +83,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Before the lock goes, else the next holder's note would be removed. One that stays behind misleads nobody: only a held lock is explained by it.
         let _ = fs::remove_file(&self.holder);
+        // Closing alone would not do while a process that is just being started still has this file open too.
+        let _ = self.file.unlock();
     }
 }

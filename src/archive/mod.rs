@@ -8,6 +8,7 @@ mod head;
 mod local;
 mod lock;
 mod names;
+mod remove;
 mod reuse;
 mod rows;
 mod run;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::id::SnapshotId;
-use head::{Marker, read_json, sync_folder, write_json};
+use head::{Marker, read_json, write_json};
 use tree::{Place, Tree};
 
 pub use error::Error;
@@ -34,6 +35,7 @@ pub use head::{Alarm, Head, Previous, Status, Tail};
 pub use local::{LocalPath, PATH_BYTES};
 pub use lock::{Holder, Lock};
 pub use names::{DERIVED_BYTES, LocalName, NAME_BYTES, fold, is_plain, plain_or_derived};
+pub use remove::Removed;
 pub use reuse::{Earlier, ReuseError};
 pub use rows::{RowsWriter, Written};
 pub use run::{Durability, Run, Unfinished};
@@ -189,27 +191,6 @@ impl Archive {
             }
         });
         opened.map_err(|error| Error::io("read", self.path.join(stored_at), error))
-    }
-
-    /// Removes a snapshot: first from the archive in one step, then its files.
-    ///
-    /// # Errors
-    /// [`Error::NoSnapshot`], [`Error::Io`].
-    pub fn remove(&self, id: &SnapshotId) -> Result<(), Error> {
-        let path = self.path.join(id.as_str());
-        let refused = |error| Error::io("remove", &path, error);
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
-            _ => return Err(Error::NoSnapshot(id.to_string())),
-        }
-        let trash = self.state()?.join("trash");
-        self.tree.forget();
-        remove_folder(&trash)?;
-        fs::create_dir(&trash).map_err(refused)?;
-        fs::rename(&path, trash.join(id.as_str())).map_err(refused)?;
-        sync_folder(&self.path).map_err(refused)?;
-        remove_folder(&trash)
     }
 
     /// Bytes that can still be written to the archive's file system, where the system tells.

@@ -11,7 +11,7 @@ use jiff::ToSpan;
 use super::head::{read_json, sync_folder, write_json};
 use super::local::FILES;
 use super::tree::{Folder, Place, Tree};
-use super::{Archive, Error, FORMAT, Head, LocalPath, Snapshot, Tail, Written, remove_folder};
+use super::{Archive, Error, FORMAT, Head, LocalPath, Snapshot, Stored, Tail, Written, remove_folder};
 use crate::id::SnapshotId;
 
 /// An unfinished run of an archive. Cloning is cheap; all clones write to the same run.
@@ -57,6 +57,9 @@ const RUN: &str = ".drivejob/run";
 /// Its snapshot.
 const SNAPSHOT: &str = ".drivejob/run/snapshot";
 
+/// Its ledger, from the run's folder. It is made when the head stands.
+const LEDGER: &str = "ledger.sqlite";
+
 /// Where files are written before they get their names.
 const STAGING: &str = ".drivejob/run/staging";
 
@@ -68,6 +71,12 @@ impl Archive {
     pub fn unfinished(&self) -> Result<Option<Unfinished>, Error> {
         let head: Option<Head> = read_json(&self.path().join(SNAPSHOT).join("HEAD.json"))?;
         Ok(head.map(|head| Unfinished { id: head.id(), head }))
+    }
+
+    /// Whether a run had begun, and its head is gone.
+    pub fn is_headless(&self) -> bool {
+        let (run, snapshot) = (self.path().join(RUN), self.path().join(SNAPSHOT));
+        run.join(LEDGER).exists() && snapshot.exists() && !snapshot.join("HEAD.json").exists()
     }
 
     /// Begins a run. Its snapshot is named after `head.started`; when that name is taken, the next free second is.
@@ -162,7 +171,7 @@ impl Run {
 
     /// The place of the run's ledger.
     pub fn ledger_path(&self) -> PathBuf {
-        self.state_path().join("ledger.sqlite")
+        self.state_path().join(LEDGER)
     }
 
     /// The folder that will be the snapshot.
@@ -195,6 +204,34 @@ impl Run {
                 Err(Error::io("remove", self.inner.path_of(local), error))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a published file is what it should be: there, with that size, and with those bytes. The bytes of a file that is
+    /// `shared` with an earlier snapshot are not read: they were on the disk before this run began.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn holds(&self, stored: &Stored, shared: bool) -> Result<bool, Error> {
+        let Ok((snapshot, local)) = LocalPath::from_stored_at(&stored.stored_at) else {
+            return Ok(false);
+        };
+        if snapshot != self.inner.id {
+            return Ok(false);
+        }
+        let (folder, name) = self.inner.folder_of(&local)?;
+        let found = match folder.look(name) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::io("look at", self.inner.path_of(&local), error)),
+        };
+        if shared && found.has_links {
+            return Ok(found.is_file && found.size == stored.size);
+        }
+        match self.inner.check_same(&folder, name, &local, stored) {
+            Ok(()) => Ok(true),
+            Err(Error::Occupied(_)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

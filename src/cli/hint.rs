@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use crate::drive;
+use crate::{archive, drive, runner};
 
 /// The hint of the deepest error in the chain that has one.
 ///
@@ -15,6 +15,22 @@ pub(super) fn hint_for(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// The hint of one error, whatever lies under it.
 fn one(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<runner::Error>() {
+        // Its variants show themselves through it, so that the chain of sources begins below them.
+        return match error {
+            runner::Error::Drive(error) => one(error),
+            runner::Error::Archive(error) => one(error),
+            runner::Error::Reference(_) => Some(
+                "the tenant file refers to this place: put the value there, or change the reference"
+                    .to_owned(),
+            ),
+            runner::Error::Connect(_) => Some("see [auth] and [endpoints] in the tenant file".to_owned()),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<archive::Error>() {
+        return archive_hint(error).map(str::to_owned);
+    }
     if let Some(error) = error.downcast_ref::<drive::Error>() {
         return drive_hint(error).map(str::to_owned);
     }
@@ -59,6 +75,23 @@ fn drive_hint(error: &drive::Error) -> Option<&'static str> {
             "this API generation cannot do that: `api = \"v2\"` and `api = \"classic\"` differ in what they offer",
         ),
         Kind::NotFound | Kind::Conflict | Kind::Changed | Kind::Source | Kind::Cancelled => None,
+    }
+}
+
+fn archive_hint(error: &archive::Error) -> Option<&'static str> {
+    use archive::Error;
+    match error {
+        Error::NotAnArchive(_) => Some("name an archive folder, or a new or empty folder for a new archive"),
+        Error::NewerFormat { .. } => Some("use the newest drivejob"),
+        Error::OtherTenant { .. } => {
+            Some("give each tenant an archive folder of its own: see `archive` in the job file")
+        }
+        Error::Held(_) => Some("wait until that run has ended; a lock ends with its process"),
+        Error::NoSnapshot(_) => Some("`drivejob snapshots ARCHIVE` lists what is there"),
+        Error::Damaged { .. } | Error::Manifest { .. } | Error::ManifestHash { .. } => Some(
+            "the archive was changed or its disk is failing: `drivejob verify ARCHIVE` says what can still be read",
+        ),
+        _ => None,
     }
 }
 

@@ -39,12 +39,14 @@ CREATE TABLE IF NOT EXISTS folder (
     pages INTEGER NOT NULL DEFAULT 0,
     listed INTEGER NOT NULL DEFAULT 0,
     repeated INTEGER NOT NULL DEFAULT 0,
+    known INTEGER NOT NULL DEFAULT 0,
     full_end INTEGER NOT NULL DEFAULT 0,
     closed_at INTEGER,
     reason TEXT
 );
 CREATE UNIQUE INDEX IF NOT EXISTS folder_id ON folder (root, id);
 CREATE INDEX IF NOT EXISTS folder_open ON folder (family, no) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS folder_open_root ON folder (root) WHERE state = 0;
 CREATE TABLE IF NOT EXISTS item (
     no INTEGER PRIMARY KEY,
     root INTEGER NOT NULL,
@@ -66,7 +68,9 @@ CREATE TABLE IF NOT EXISTS item (
     reason TEXT,
     sha256 TEXT,
     stored_at TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0,
+    batch INTEGER NOT NULL DEFAULT 0,
+    version INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS item_id ON item (root, id);
 CREATE UNIQUE INDEX IF NOT EXISTS item_fold ON item (folder, fold);
@@ -155,6 +159,8 @@ pub struct Applied {
     pub repeated: u64,
     /// Items that cannot be worked with.
     pub broken: u64,
+    /// Whether no folder of the drive is open any more.
+    pub drive_is_listed: bool,
 }
 
 /// A folder to be listed.
@@ -181,6 +187,8 @@ pub struct Work {
     pub local: String,
     /// Its copy in an earlier snapshot.
     pub earlier: Option<Earlier>,
+    /// Which of its listings this is, since a later one may tell of another content.
+    pub version: i64,
 }
 
 /// What became of a file.
@@ -188,6 +196,8 @@ pub struct Work {
 pub struct Done {
     /// Its number in the ledger.
     pub no: i64,
+    /// The listing that was worked from: [`Work::version`].
+    pub version: i64,
     /// The outcome.
     pub outcome: Outcome,
     /// Reason code, empty when there is none.
@@ -204,9 +214,10 @@ pub struct Done {
 
 impl Done {
     /// An outcome without a reason, bytes or attempts.
-    pub fn new(no: i64, outcome: Outcome) -> Done {
+    pub fn new(work: &Work, outcome: Outcome) -> Done {
         Done {
-            no,
+            no: work.no,
+            version: work.version,
             outcome,
             reason: String::new(),
             sha256: None,
@@ -263,8 +274,9 @@ impl Ledger {
                 [OPEN],
             )?;
             transaction.execute(
-                "UPDATE folder SET full_end = 0,
-                        listed = (SELECT count(*) FROM item WHERE folder = folder.no)
+                "UPDATE folder SET full_end = 0, repeated = 0,
+                        listed = (SELECT count(*) FROM item WHERE folder = folder.no),
+                        known = (SELECT count(*) FROM item WHERE folder = folder.no)
                  WHERE state = ?1",
                 [OPEN],
             )?;
@@ -291,20 +303,7 @@ impl Ledger {
                  WHERE folder.state = 0 AND folder.family = ?1 AND folder.no > ?2
                  ORDER BY folder.no LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![family as i64, after, limit], |row| {
-                let path = DrivePath::from_text(&row.get::<_, String>(3)?);
-                let mut entry = Entry::root(
-                    DriveId::new(row.get::<_, String>(1)?),
-                    FileId::new(row.get::<_, String>(2)?),
-                );
-                entry.location = row.get(4)?;
-                take_facts(row, 5, &mut entry)?;
-                Ok(FolderWork {
-                    no: row.get(0)?,
-                    entry,
-                    path,
-                })
-            })?;
+            let rows = statement.query_map(params![family as i64, after, limit], to_folder)?;
             rows.collect()
         })
         .await
@@ -319,28 +318,33 @@ impl Ledger {
         page: PageFacts,
         now: Timestamp,
     ) -> Result<Applied> {
-        self.change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
-            .await
+        let applied = self
+            .change(move |transaction| apply_page(transaction, folder, &items, &broken, &page, now))
+            .await?;
+        self.tell_news();
+        Ok(applied)
     }
 
     /// Notes that a folder's listing came to no end: it failed, or the folder vanished. What it listed before stays.
-    pub async fn end_folder(&self, folder: i64, outcome: Outcome, reason: String) -> Result<()> {
+    /// Returns whether no folder of the drive is open any more.
+    pub async fn end_folder(&self, folder: i64, outcome: Outcome, reason: String) -> Result<bool> {
         self.change(move |transaction| {
             let state = if outcome == Outcome::Vanished {
                 CLOSED
             } else {
                 FAILED
             };
-            transaction.execute(
-                "UPDATE folder SET state = ?2, reason = ?3 WHERE no = ?1",
+            let root = transaction.query_row(
+                "UPDATE folder SET state = ?2, reason = ?3 WHERE no = ?1 RETURNING root",
                 params![folder, state, reason],
+                |row| row.get(0),
             )?;
             transaction.execute(
                 "UPDATE item SET outcome = ?2, reason = ?3
                  WHERE no = (SELECT item FROM folder WHERE no = ?1)",
                 params![folder, outcome_number(outcome), reason],
             )?;
-            Ok(())
+            is_listed(transaction, root)
         })
         .await
     }
@@ -351,7 +355,8 @@ impl Ledger {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "SELECT item.no, root.drive, item.id, item.path, item.name_bytes, item.size,
-                        item.modified, item.location, item.facts, item.local, item.parent_id
+                        item.modified, item.location, item.facts, item.local, item.parent_id,
+                        item.version
                  FROM item JOIN root ON root.no = item.root
                  WHERE item.state = 0 AND item.family = ?1 AND item.no > ?2
                  ORDER BY item.no LIMIT ?3",
@@ -407,45 +412,66 @@ impl Ledger {
         .await
     }
 
-    /// Where the settled files of this run are, through `take`.
-    pub async fn stored_places(&self, mut take: impl FnMut(&str) + Send + 'static) -> Result<()> {
+    /// Where the settled files of this run are, through `take`: number and place.
+    pub async fn stored_places(&self, mut take: impl FnMut(i64, &str) + Send + 'static) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction
-                .prepare("SELECT stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
+                .prepare("SELECT no, stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
             let mut rows = statement.query([SETTLED])?;
             while let Some(row) = rows.next()? {
-                take(&row.get::<_, String>(0)?);
+                take(row.get(0)?, &row.get::<_, String>(1)?);
             }
             Ok(())
         })
         .await
     }
 
-    /// Notes what became of files.
+    /// Lets files wait for their bytes again: what was stored of them is gone.
+    pub async fn reopen(&self, files: Vec<i64>) -> Result<()> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "UPDATE item SET state = ?2, outcome = NULL, reason = NULL, sha256 = NULL, stored_at = NULL
+                 WHERE no = ?1",
+            )?;
+            for no in &files {
+                statement.execute(params![no, PENDING])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
-                        attempts = attempts + ?7
-                 WHERE no = ?1",
+                        attempts = attempts + ?7,
+                        batch = (SELECT value FROM meta WHERE key = 'batch')
+                 WHERE no = ?1 AND version = ?8",
             )?;
             for one in &done {
-                statement.execute(params![
+                let settled = statement.execute(params![
                     one.no,
                     SETTLED,
                     outcome_number(one.outcome),
                     one.reason,
                     one.sha256,
                     one.stored_at,
-                    one.attempts
+                    one.attempts,
+                    one.version
                 ])?;
-                if let Some(entry) = &one.changed {
+                if let Some(entry) = &one.changed
+                    && settled == 1
+                {
                     update_entry(transaction, one.no, entry)?;
                 }
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 }
 
@@ -555,6 +581,7 @@ fn apply_page(
         .execute(params![folder, new as i64, applied.repeated as i64])?;
     if page.next.is_none() {
         close_folder(transaction, folder, page, now)?;
+        applied.drive_is_listed = is_listed(transaction, parent.root)?;
     }
     Ok(applied)
 }
@@ -628,7 +655,8 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
     let entry = &listed.entry;
     transaction
         .prepare_cached(
-            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL
+            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL,
+                    version = version + 1
              WHERE root = ?1 AND id = ?2 AND kind = 0 AND (size IS NOT ?3 OR modified IS NOT ?4)",
         )?
         .execute(params![
@@ -726,6 +754,13 @@ fn close_folder(
     Ok(())
 }
 
+/// Whether no folder of a root is open.
+fn is_listed(transaction: &Transaction<'_>, root: i64) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM folder WHERE root = ?1 AND state = 0)")?
+        .query_row([root], |row| row.get(0))
+}
+
 fn update_entry(transaction: &Transaction<'_>, no: i64, entry: &Entry) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("UPDATE item SET size = ?2, modified = ?3, facts = ?4 WHERE no = ?1")?
@@ -736,6 +771,21 @@ fn update_entry(transaction: &Transaction<'_>, no: i64, entry: &Entry) -> rusqli
             manifest::encode_facts(entry)
         ])?;
     Ok(())
+}
+
+/// A folder from the columns number, drive, id, path, location and facts.
+pub(super) fn to_folder(row: &SqlRow<'_>) -> rusqlite::Result<FolderWork> {
+    let mut entry = Entry::root(
+        DriveId::new(row.get::<_, String>(1)?),
+        FileId::new(row.get::<_, String>(2)?),
+    );
+    entry.location = row.get(4)?;
+    take_facts(row, 5, &mut entry)?;
+    Ok(FolderWork {
+        no: row.get(0)?,
+        path: DrivePath::from_text(&row.get::<_, String>(3)?),
+        entry,
+    })
 }
 
 fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {
@@ -762,6 +812,7 @@ fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {
         path: DrivePath::from_text(&path),
         local: row.get(9)?,
         earlier: None,
+        version: row.get(11)?,
     })
 }
 

@@ -9,17 +9,27 @@
 //! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
 
 mod basis;
+mod durable;
+mod handed;
 mod listing;
 mod rows;
+mod uploads;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+pub use durable::Doubtful;
+pub use handed::Handed;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
+pub use uploads::{
+    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem,
+    Settled, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
+};
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
 const WAITING_CHANGES: usize = 1024;
@@ -31,7 +41,7 @@ const CHANGES_PER_COMMIT: usize = 512;
 const CACHE_KIB: i64 = 16 * 1024;
 
 /// The layout of the tables. A file of another layout is not resumed: the run begins anew.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 
 /// A failure of the state file. It ends the run.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +51,38 @@ pub struct Error {
     message: String,
     #[source]
     source: Option<rusqlite::Error>,
-    full: bool,
+    cause: Cause,
+}
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The disk was full.
+    Full,
+    /// What the file holds is not what a ledger wrote.
+    Damaged,
+    /// Anything else.
+    Other,
 }
 
 impl Error {
     /// Whether the disk was full.
     pub fn is_full(&self) -> bool {
-        self.full
+        self.cause == Cause::Full
+    }
+
+    /// Whether the file does not hold what a ledger wrote, so that no later start can use it either.
+    pub fn is_damaged(&self) -> bool {
+        self.cause == Cause::Damaged
+    }
+
+    fn new(path: &Path, message: String, cause: Cause) -> Error {
+        Error {
+            path: path.to_owned(),
+            message,
+            source: None,
+            cause,
+        }
     }
 }
 
@@ -60,6 +95,7 @@ type Answer = Box<dyn FnOnce(std::result::Result<(), &rusqlite::Error>) + Send>;
 enum Order {
     Change(Change),
     Flush(oneshot::Sender<std::result::Result<(), String>>),
+    Close(oneshot::Sender<()>),
 }
 
 /// A handle on the state of one run. Cloning is cheap; the file is closed when the last handle is gone.
@@ -67,6 +103,7 @@ enum Order {
 pub struct Ledger {
     path: PathBuf,
     orders: mpsc::Sender<Order>,
+    news: Arc<watch::Sender<u64>>,
 }
 
 impl fmt::Debug for Ledger {
@@ -96,32 +133,29 @@ impl Ledger {
         match found {
             None => {
                 connection
-                    .execute("INSERT INTO meta (key, value) VALUES ('layout', ?1)", [LAYOUT])
+                    .execute(
+                        "INSERT INTO meta (key, value) VALUES ('batch', 1), ('synced', 0), ('layout', ?1)",
+                        [LAYOUT],
+                    )
                     .map_err(failed)?;
             }
             Some(LAYOUT) => {}
             Some(other) => {
-                return Err(Error {
-                    path: path.to_owned(),
-                    message: format!("it has layout {other}, this program writes {LAYOUT}"),
-                    source: None,
-                    full: false,
-                });
+                let message = format!("it has layout {other}, this program writes {LAYOUT}");
+                return Err(Error::new(path, message, Cause::Damaged));
             }
         }
         let (orders, inbox) = mpsc::channel(WAITING_CHANGES);
         thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || serve(connection, inbox))
-            .map_err(|source| Error {
-                path: path.to_owned(),
-                message: format!("its thread did not start: {source}"),
-                source: None,
-                full: false,
+            .map_err(|source| {
+                Error::new(path, format!("its thread did not start: {source}"), Cause::Other)
             })?;
         Ok(Ledger {
             path: path.to_owned(),
             orders,
+            news: Arc::default(),
         })
     }
 
@@ -136,7 +170,7 @@ impl Ledger {
             let outcome = change(transaction).map_err(|source| to_error(&path, &source));
             Box::new(move |commit| {
                 let outcome = match (outcome, commit) {
-                    (Ok(_), Err(source)) => Err(to_error(&path, source)),
+                    (Ok(_), Err(source)) => Err(commit_error(&path, source)),
                     (outcome, _) => outcome,
                 };
                 // Nobody waits any more when the caller was cancelled; the change stands all the same.
@@ -150,6 +184,15 @@ impl Ledger {
         receiver.await.map_err(|_| self.gone())?
     }
 
+    /// Wakes up when items were listed or settled through this handle or a clone of it.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell_news(&self) {
+        self.news.send_modify(|times| *times += 1);
+    }
+
     /// Waits until everything committed so far is on the disk.
     pub async fn flush(&self) -> Result<()> {
         let (sender, receiver) = oneshot::channel();
@@ -157,35 +200,64 @@ impl Ledger {
             .send(Order::Flush(sender))
             .await
             .map_err(|_| self.gone())?;
-        receiver.await.map_err(|_| self.gone())?.map_err(|message| Error {
-            path: self.path.clone(),
-            message,
-            source: None,
-            full: false,
-        })
+        receiver
+            .await
+            .map_err(|_| self.gone())?
+            .map_err(|message| Error::new(&self.path, message, Cause::Other))
+    }
+
+    /// Reads the whole file and checks that it holds together. For a file that an earlier process left behind.
+    ///
+    /// # Errors
+    /// [`Error::is_damaged`] when it does not.
+    pub async fn check(&self) -> Result<()> {
+        let found: String = self
+            .change(|transaction| transaction.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)))
+            .await?;
+        if found == "ok" {
+            return Ok(());
+        }
+        Err(Error::new(&self.path, found, Cause::Damaged))
+    }
+
+    /// Waits until the file is closed. What other handles still ask for afterwards fails.
+    pub async fn close(self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.orders.send(Order::Close(sender)).await.is_ok() {
+            let _ = receiver.await;
+        }
     }
 
     fn gone(&self) -> Error {
-        Error {
-            path: self.path.clone(),
-            message: "its writer has ended".to_owned(),
-            source: None,
-            full: false,
-        }
+        Error::new(&self.path, "its writer has ended".to_owned(), Cause::Other)
     }
 }
 
 fn to_error(path: &Path, source: &rusqlite::Error) -> Error {
-    let full = matches!(
-        source,
-        rusqlite::Error::SqliteFailure(failure, _) if failure.code == rusqlite::ErrorCode::DiskFull
-    );
-    Error {
-        path: path.to_owned(),
-        message: source.to_string(),
-        source: None,
-        full,
+    use rusqlite::ErrorCode;
+    let cause = match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Cause::Full,
+        // SQL that does not fit the tables, or a broken rule of theirs, comes from a file that was altered.
+        Some(
+            ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::Unknown,
+        )
+        | None => Cause::Damaged,
+        Some(_) => Cause::Other,
+    };
+    Error::new(path, source.to_string(), cause)
+}
+
+/// A transaction that cannot be committed because another of its changes filled the disk says nothing of the file.
+fn commit_error(path: &Path, source: &rusqlite::Error) -> Error {
+    let mut error = to_error(path, source);
+    if source.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) {
+        error.cause = Cause::Other;
     }
+    error
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
@@ -197,7 +269,9 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
-    connection.execute_batch(basis::TABLES)
+    connection.execute_batch(basis::TABLES)?;
+    connection.execute_batch(handed::TABLES)?;
+    connection.execute_batch(uploads::TABLES)
 }
 
 /// The writer: takes what waits, runs it in one transaction, commits, answers.
@@ -206,10 +280,12 @@ fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
     while inbox.blocking_recv_many(&mut waiting, CHANGES_PER_COMMIT) > 0 {
         let mut changes = Vec::with_capacity(waiting.len());
         let mut flushes = Vec::new();
+        let mut closing = None;
         for order in waiting.drain(..) {
             match order {
                 Order::Change(change) => changes.push(change),
                 Order::Flush(sender) => flushes.push(sender),
+                Order::Close(sender) => closing = Some(sender),
             }
         }
         commit(&mut connection, changes);
@@ -220,6 +296,11 @@ fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
             for sender in flushes {
                 let _ = sender.send(outcome.clone());
             }
+        }
+        if let Some(sender) = closing {
+            drop(connection);
+            let _ = sender.send(());
+            return;
         }
     }
 }

@@ -54,7 +54,7 @@ impl Ledger {
                     (SELECT reason FROM folder WHERE root = root.no AND item IS NULL AND state = 2)
                  FROM root
                  LEFT JOIN (SELECT root AS r, sum(pages) AS pages, sum(listed) AS listed,
-                                   sum(repeated) AS repeated, sum(full_end) AS full_ends
+                                   sum(max(repeated - known, 0)) AS repeated, sum(full_end) AS full_ends
                             FROM folder GROUP BY root) AS f ON f.r = root.no
                  LEFT JOIN (SELECT root AS r, count(*) AS rows,
                                    sum(CASE WHEN kind = 0 THEN size END) AS bytes

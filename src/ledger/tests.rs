@@ -70,9 +70,11 @@ fn more() -> PageFacts {
     }
 }
 
-fn done(no: i64, outcome: Outcome) -> Done {
+fn done(work: &Work, outcome: Outcome) -> Done {
+    let no = work.no;
     Done {
         no,
+        version: work.version,
         outcome,
         reason: String::new(),
         sha256: Some("00".to_owned()),
@@ -105,7 +107,10 @@ async fn ledger_with_root() -> (tempfile::TempDir, Ledger, i64) {
 
 async fn rows(ledger: &Ledger) -> Vec<Row> {
     let (sender, receiver) = sync_channel(10_000);
-    let taken = ledger.rows(move |row| sender.send(row.clone())).await.unwrap();
+    let taken = ledger
+        .rows(move |row| sender.send(row.clone()).map_err(drop))
+        .await
+        .unwrap();
     taken.unwrap();
     receiver.iter().collect()
 }
@@ -124,8 +129,7 @@ async fn pages_become_rows_in_order_and_the_count_is_proven() {
             files: 2,
             bytes: 6,
             folders: 1,
-            repeated: 0,
-            broken: 0
+            ..Applied::default()
         }
     );
     let broken = BrokenItem {
@@ -157,7 +161,7 @@ async fn pages_become_rows_in_order_and_the_count_is_proven() {
         .await
         .unwrap();
     for work in ledger.pending(Family::MyDrive, 0, 10).await.unwrap() {
-        ledger.settle(vec![done(work.no, Outcome::Stored)]).await.unwrap();
+        ledger.settle(vec![done(&work, Outcome::Stored)]).await.unwrap();
     }
     assert!(!ledger.has_pending().await.unwrap());
 
@@ -227,6 +231,91 @@ async fn twins_get_places_of_their_own_and_deep_folders_short_ones() {
 }
 
 #[tokio::test]
+async fn a_content_that_was_listed_anew_while_it_came_is_fetched_again() {
+    let (_folder, ledger, root) = ledger_with_root().await;
+    let page = vec![file("1", "moved"), file("2", "same")];
+    ledger
+        .apply_page(root, page, vec![], more(), at(1))
+        .await
+        .unwrap();
+    let under_way = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
+    let mut changed = file("1", "moved");
+    changed.entry.size = Some(4);
+    let page = vec![changed, file("2", "same")];
+    ledger.apply_page(root, page, vec![], end(), at(1)).await.unwrap();
+    let settled = under_way.iter().map(|work| done(work, Outcome::Stored)).collect();
+    ledger.settle(settled).await.unwrap();
+    let pending = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
+    let waiting: Vec<_> = pending
+        .iter()
+        .map(|work| (work.entry.name.as_str(), work.entry.size))
+        .collect();
+    assert_eq!(waiting, [("moved", Some(4))]);
+    ledger
+        .settle(vec![done(&pending[0], Outcome::Stored)])
+        .await
+        .unwrap();
+    assert!(!ledger.has_pending().await.unwrap());
+}
+
+#[tokio::test]
+async fn what_the_disk_has_not_got_is_doubtful() {
+    let (_folder, ledger, root) = ledger_with_root().await;
+    let page = vec![file("1", "a"), file("2", "b"), file("3", "c")];
+    ledger.apply_page(root, page, vec![], end(), at(1)).await.unwrap();
+    let works = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
+    ledger
+        .settle(vec![done(&works[0], Outcome::Stored)])
+        .await
+        .unwrap();
+    let batch = ledger.seal().await.unwrap();
+    ledger
+        .settle(vec![done(&works[1], Outcome::Reused)])
+        .await
+        .unwrap();
+    let doubtful = |after| ledger.doubtful(after, 10);
+    let numbers = |files: Vec<Doubtful>| files.into_iter().map(|file| file.no).collect::<Vec<_>>();
+    assert_eq!(numbers(doubtful(0).await.unwrap()), [works[0].no, works[1].no]);
+    ledger.synced(batch).await.unwrap();
+    let [left] = doubtful(0).await.unwrap().try_into().unwrap();
+    let expected = Doubtful {
+        no: works[1].no,
+        stored_at: format!("here/{}", works[1].no),
+        sha256: "00".to_owned(),
+        size: Some(3),
+        is_reused: true,
+    };
+    assert_eq!(left, expected);
+    assert_eq!(doubtful(works[1].no).await.unwrap(), Vec::new());
+    ledger.reopen(vec![works[1].no]).await.unwrap();
+    let names: Vec<_> = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
+    let names: Vec<_> = names.iter().map(|work| work.entry.name.as_str()).collect();
+    assert_eq!(names, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn a_state_that_is_closed_is_on_the_disk_and_reads_whole() {
+    let (folder, ledger, _) = ledger_with_root().await;
+    let other = ledger.clone();
+    ledger.close().await;
+    assert!(other.has_pending().await.is_err());
+    let path = folder.path().join("ledger.sqlite");
+    assert!(!folder.path().join("ledger.sqlite-wal").exists());
+    let ledger = Ledger::open(&path).unwrap();
+    ledger.check().await.unwrap();
+    ledger.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 100].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let damaged = match Ledger::open(&path) {
+        Ok(ledger) => ledger.check().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(damaged.is_damaged(), "{damaged}");
+}
+
+#[tokio::test]
 async fn a_resumed_run_lists_what_is_open_and_fetches_what_is_pending() {
     let (_folder, ledger, root) = ledger_with_root().await;
     let page = vec![file("1", "kept"), file("2", "failed"), file("3", "changed")];
@@ -237,7 +326,7 @@ async fn a_resumed_run_lists_what_is_open_and_fetches_what_is_pending() {
     let works = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
     let outcomes = [Outcome::Stored, Outcome::Failed, Outcome::Stored];
     for (work, outcome) in works.iter().zip(outcomes) {
-        ledger.settle(vec![done(work.no, outcome)]).await.unwrap();
+        ledger.settle(vec![done(work, outcome)]).await.unwrap();
     }
     assert_eq!(ledger.resume(at(0)).await.unwrap(), 1);
     let mut changed = file("3", "changed");

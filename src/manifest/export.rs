@@ -66,7 +66,7 @@ impl<W: Write> ExportWriter<W> {
 
 /// Puts an apostrophe before a text that a spreadsheet would compute. The list is OWASP's on "CSV Injection", full-width forms included,
 /// since Excel in Japanese takes those too.
-fn defused(text: &str) -> Cow<'_, str> {
+pub fn defused(text: &str) -> Cow<'_, str> {
     match text.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => {
             Cow::Owned(format!("'{text}"))

@@ -4,19 +4,24 @@ mod cells;
 mod error;
 mod export;
 mod facts;
+mod idmap;
 mod reader;
+mod sharing;
 mod writer;
 
 use jiff::Timestamp;
+use reader::without_bom;
 
 use crate::entry::Entry;
 use crate::path::DrivePath;
 
 pub use cells::COLUMNS;
 pub use error::Error;
-pub use export::{ExportWriter, JsonLinesWriter};
+pub use export::{ExportWriter, JsonLinesWriter, defused};
 pub use facts::{Facts, decode_facts, encode_facts};
-pub use reader::Reader;
+pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, TableWriter, read_table};
+pub use reader::{Glance, Look, Reader};
+pub use sharing::{LinkReach, is_nothing, link_reach};
 pub use writer::Writer;
 
 /// One line of `manifest.csv` and `failures.csv`.

@@ -1,6 +1,6 @@
 //! Opens the archive, and begins a run in it or carries the unfinished one on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -8,12 +8,15 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Error, Session};
-use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot};
+use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot, Stored};
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
 use crate::job::{self, JobKind};
 use crate::ledger::Ledger;
 use crate::manifest::{Earlier, Outcome};
+
+/// Files that are looked at by one task.
+const FILES_PER_LOOK: u32 = 1024;
 
 /// Rows that wait between a reader and a writer of the ledger.
 const WAITING_ROWS: usize = 4096;
@@ -70,7 +73,7 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
                 return Ok(begun);
             }
             warnings.push(format!(
-                "the unfinished run {} could not be carried on, since its state is damaged; this run began anew",
+                "the unfinished run {} could not be carried on, since its state is missing or damaged; this run began anew",
                 unfinished.id
             ));
         }
@@ -78,9 +81,13 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
             "the unfinished run {} of job '{}' was dropped, since the job has changed; this run began anew",
             unfinished.id, unfinished.head.job
         )),
+        Ok(None) if archive.is_headless() => warnings.push(
+            "an unfinished run was dropped, since its HEAD.json is missing; this run began anew".to_owned(),
+        ),
         Ok(None) => {}
         Err(error) => warnings.push(format!("an unfinished run was dropped: {error}")),
     }
+    warnings.extend(damaged_snapshots(archive).await?);
     let head = head(session, archive, fingerprint).await?;
     let (run, ledger) = {
         let archive = archive.clone();
@@ -101,16 +108,49 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
     })
 }
 
-/// Carries the unfinished run on; `None` when its state cannot be read.
+/// Carries the unfinished run on; `None` when its state is missing or damaged.
 async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, Error> {
     let run = {
         let archive = archive.clone();
-        blocking(move || archive.resume(Durability::default())).await?
+        blocking(move || archive.resume(Durability::default())).await
+    };
+    let run = match run {
+        Ok(run) => run,
+        Err(archive::Error::NotAFolder(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let path = run.ledger_path();
-    let Ok(ledger) = blocking(move || Ledger::open(&path)).await else {
-        return Ok(None);
+    let opened = blocking(move || match path.symlink_metadata() {
+        // Opening would make one that knows of nothing.
+        Err(_) => Ok(None),
+        Ok(found) if !found.is_file() => Ok(None),
+        Ok(_) => Ledger::open(&path).map(Some),
+    });
+    let ledger = match opened.await {
+        Ok(Some(ledger)) => ledger,
+        Ok(None) => return Ok(None),
+        Err(error) if error.is_damaged() => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
+    match prepare(session, archive, &run, &ledger).await {
+        Ok(()) => Ok(Some(Begun {
+            run,
+            ledger,
+            resumed: true,
+            warnings: Vec::new(),
+        })),
+        Err(Error::Ledger(error)) if error.is_damaged() => {
+            tracing::warn!(%error, "the state of the stopped run is damaged");
+            ledger.close().await;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the state of a stopped run ready to go on.
+async fn prepare(session: &Session, archive: &Archive, run: &Run, ledger: &Ledger) -> Result<(), Error> {
+    ledger.check().await?;
     let patience = SignedDuration::try_from(session.loaded.job.relist_after).unwrap_or(SignedDuration::MAX);
     let oldest = session
         .host
@@ -118,41 +158,82 @@ async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, E
         .now()
         .checked_sub(patience)
         .unwrap_or(Timestamp::MIN);
-    if ledger.resume(oldest).await.is_err() {
-        return Ok(None);
-    }
+    ledger.resume(oldest).await?;
     if !ledger.has_basis().await? {
-        load_basis(session, archive, &ledger).await?;
+        load_basis(session, archive, ledger).await?;
     }
-    sweep(&run, &ledger).await?;
-    Ok(Some(Begun {
-        run,
-        ledger,
-        resumed: true,
-        warnings: Vec::new(),
-    }))
+    settle_doubts(run, ledger).await?;
+    sweep(run, ledger).await
 }
 
-/// Removes files that were put in place right before a stop and that the ledger does not know of.
+/// Looks at the files that the disk had perhaps not got when the run was stopped: the end of a process takes none of them,
+/// the loss of power may. Those that are not whole are fetched again.
+async fn settle_doubts(run: &Run, ledger: &Ledger) -> Result<(), Error> {
+    let batch = ledger.seal().await?;
+    let mut after = 0;
+    loop {
+        let doubtful = ledger.doubtful(after, FILES_PER_LOOK).await?;
+        let Some(last) = doubtful.last() else {
+            break;
+        };
+        after = last.no;
+        let looking = run.clone();
+        let lost = blocking(move || -> Result<Vec<i64>, archive::Error> {
+            let mut lost = Vec::new();
+            for file in doubtful {
+                let stored = Stored {
+                    stored_at: file.stored_at,
+                    sha256: file.sha256,
+                    size: file.size.unwrap_or_default(),
+                };
+                if !looking.holds(&stored, file.is_reused)? {
+                    lost.push(file.no);
+                }
+            }
+            Ok(lost)
+        })
+        .await?;
+        ledger.reopen(lost).await?;
+    }
+    let syncing = run.clone();
+    blocking(move || syncing.sync()).await?;
+    ledger.synced(batch).await?;
+    Ok(())
+}
+
+/// Brings files and ledger together: removes files that were put in place right before a stop and that the ledger does
+/// not know of, and lets those be fetched again that it knows of and that are gone.
 async fn sweep(run: &Run, ledger: &Ledger) -> Result<(), Error> {
     let (sender, receiver) = sync_channel(WAITING_ROWS);
     let run = run.clone();
     let sweeping = blocking(move || {
         // Hashes take an eighth of the room; a file that is kept by mistake is seen by `verify`.
-        let owned: HashSet<u64> = receiver.iter().collect();
-        run.sweep(|place| owned.contains(&short_hash(place)))
+        let owned: HashMap<u64, i64> = receiver.iter().collect();
+        let mut seen = HashSet::with_capacity(owned.len());
+        let removed = run.sweep(|place| {
+            let hash = short_hash(place);
+            owned.contains_key(&hash) && seen.insert(hash)
+        })?;
+        let gone = owned.into_iter().filter(|(hash, _)| !seen.contains(hash));
+        let gone: Vec<i64> = gone.map(|(_, no)| no).collect();
+        Ok::<_, archive::Error>((removed, gone))
     });
-    let listing = ledger.stored_places(move |place| {
-        let _ = sender.send(short_hash(place));
+    let listing = ledger.stored_places(move |no, place| {
+        let _ = sender.send((short_hash(place), no));
     });
-    let (removed, listed) = tokio::join!(sweeping, listing);
+    let (swept, listed) = tokio::join!(sweeping, listing);
     listed?;
-    let removed = removed?;
+    let (removed, gone) = swept?;
     if removed > 0 {
         tracing::info!(
             removed,
             "files of the stopped run that it did not account for are removed"
         );
+    }
+    if !gone.is_empty() {
+        let files = gone.len();
+        tracing::warn!(files, "files of the stopped run are gone; they are fetched again");
+        ledger.reopen(gone).await?;
     }
     Ok(())
 }
@@ -166,6 +247,22 @@ fn short_hash(text: &str) -> u64 {
 /// The fingerprint's text is long; its stable digest is enough to see a change.
 fn digest(text: &str) -> String {
     format!("{:016x}", archive::fold(text))
+}
+
+/// What a person should know of snapshots that serve for nothing any more.
+async fn damaged_snapshots(archive: &Archive) -> Result<Vec<String>, Error> {
+    let archive = archive.clone();
+    let survey = blocking(move || archive.survey()).await?;
+    let unread = survey
+        .damaged
+        .iter()
+        .map(|damaged| format!("the snapshot {} is damaged: {}", damaged.id, damaged.error));
+    let endless = survey
+        .snapshots
+        .iter()
+        .filter(|snapshot| snapshot.tail.is_none())
+        .map(|snapshot| format!("the snapshot {} is damaged: it has no TAIL.json", snapshot.id));
+    Ok(unread.chain(endless).collect())
 }
 
 async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Result<Head, Error> {

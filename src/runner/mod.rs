@@ -15,6 +15,7 @@ mod window;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
@@ -28,11 +29,14 @@ pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
 use window::Hours;
 
+/// Looks up an environment variable by its name.
+pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a run takes from the machine it runs on. Nothing below reads the environment by itself.
 #[derive(Clone)]
 pub struct Host {
     /// Looks up an environment variable.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Lookup,
     /// The user's folder for state that outlives a run: token stores, rate limit files.
     pub state_dir: PathBuf,
     /// Where the time comes from.
@@ -41,6 +45,8 @@ pub struct Host {
     pub name: String,
     /// This process's number, for the lock.
     pub pid: u32,
+    /// The pause after the first failure of a call, where it is not the usual one of [`api::RetryPolicy`].
+    pub first_pause: Option<Duration>,
 }
 
 impl fmt::Debug for Host {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::{Found, find_roots};
 use super::{Error, Session, connect, publish, quotas};
-use crate::archive::plain_or_derived;
+use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
 use crate::drive::Drive;
@@ -44,9 +45,39 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
     let _lock = lock(session, &archive, started).await?;
-    let mut begun = begin(session, &archive).await?;
+    let begun = begin(session, &archive).await?;
 
-    match work(session, &drive, &mut begun).await {
+    let ledger = begun.ledger.clone();
+    let mut ended = conclude(session, &drive, begun, &archive, started).await;
+    // Looked at after the work, which may have renewed it.
+    if let Ok(report) = &mut ended {
+        report
+            .warnings
+            .extend(connect::login_warning(&config, session.host.clock.now()));
+    }
+    // Until it is closed, its files must neither be removed nor be opened by another run of this process.
+    ledger.close().await;
+    let is_over = match &ended {
+        Ok(report) => report.snapshot.is_some(),
+        // Nobody can carry on from a state that does not read.
+        Err(Error::Ledger(error)) => error.is_damaged(),
+        Err(_) => false,
+    };
+    if is_over {
+        blocking(move || archive.discard()).await?;
+    }
+    ended
+}
+
+/// Does the work of a run that has begun, and publishes its snapshot unless it was stopped.
+async fn conclude(
+    session: &Session,
+    drive: &Arc<dyn Drive>,
+    mut begun: Begun,
+    archive: &Archive,
+    started: Timestamp,
+) -> Result<Report, Error> {
+    match work(session, drive, &mut begun).await {
         Err(error) if session.stop.is_draining() => {
             tracing::debug!(%error, "the run was stopped while this went wrong");
         }
@@ -56,10 +87,8 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         run,
         ledger,
         resumed,
-        mut warnings,
+        warnings,
     } = begun;
-    // Looked at after the work, which may have renewed it.
-    warnings.extend(connect::login_warning(&config, session.host.clock.now()));
     let mut report = Report {
         kind: session.loaded.job.kind.word(),
         job: session.loaded.name.clone(),
@@ -90,9 +119,6 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     }
     session.monitor.phase(Phase::Finishing);
     publish::publish(session, &run, &ledger, &mut report).await?;
-    // The state can go only when nothing holds it open.
-    drop((ledger, run));
-    blocking(move || archive.discard()).await?;
     Ok(report)
 }
 

@@ -23,6 +23,11 @@ const MODULES: &[(&str, &[&str])] = &[
         "report",
         &["id", "path", "entry", "monitor", "manifest", "coverage"],
     ),
+    ("page", &["id", "path", "entry", "manifest", "coverage", "report"]),
+    ("retention", &["id"]),
+    ("notify", &["report"]),
+    ("status", &["notify"]),
+    ("metrics", &["monitor", "manifest", "coverage", "report"]),
     (
         "estimate",
         &["id", "path", "entry", "manifest", "coverage", "report"],
@@ -45,6 +50,36 @@ const MODULES: &[(&str, &[&str])] = &[
     ("walk", OPERATION),
     ("fetch", OPERATION),
     ("backup", OPERATION),
+    ("diff", OPERATION),
+    ("restore", OPERATION),
+    (
+        "verify",
+        &[
+            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive", "id",
+            "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
+        ],
+    ),
+    (
+        "prune",
+        &["id", "stop", "manifest", "report", "retention", "archive"],
+    ),
+    ("watch", &["id", "monitor", "stop", "notify", "status"]),
+    (
+        "browse",
+        &[
+            "id",
+            "path",
+            "entry",
+            "stop",
+            "manifest",
+            "report",
+            "retention",
+            "status",
+            "archive",
+            "watch",
+        ],
+    ),
+    ("migrate", OPERATION),
     // Layer 4: the whole.
     ("runner", &["*"]),
     // Layer 5: the shell.
@@ -55,7 +90,8 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup",
+    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup", "ledger", "archive", "walk",
+    "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
@@ -63,14 +99,13 @@ const OWNERS: &[(&str, &str)] = &[
     ("reqwest", "src/api/http"),
     ("governor", "src/api/pace"),
     ("clap", "src/cli/"),
-    ("indicatif", "src/cli/"),
+    ("console", "src/cli/"),
     ("tracing_subscriber", "src/cli/"),
     ("axum", "src/sim/"),
     ("csv", "src/manifest/"),
     ("toml", "src/job/"),
     ("schemars", "src/job/"),
     ("rusqlite", "src/ledger/"),
-    ("askama", "src/page/"),
     ("secrecy", "src/secret.rs"),
 ];
 

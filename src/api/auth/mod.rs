@@ -74,9 +74,12 @@ impl Credentials {
 /// Days that a refresh token is good (API 2.0 docs, EN/auth-oauth).
 const REFRESH_DAYS: i64 = 90;
 
-/// When the refresh token in the token store ends: 90 days after it was stored. `None` without a store, or when the
-/// store tells no date.
+/// When the refresh token in the token store ends: 90 days after it was stored. `None` without a store, when the store
+/// tells no date, and for the classic API, whose refresh tokens are of no known use.
 pub fn refresh_token_expires(config: &Config) -> Option<Timestamp> {
+    if config.dialect != Dialect::V2 {
+        return None;
+    }
     let path = config.credentials.token_store.as_ref()?;
     let stored = store::read(path).ok()??;
     stored.refresh_token?;

@@ -64,7 +64,7 @@ pub enum NoCredential {
 
 /// One row of the credential table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct CredentialRow {
     /// What is asked for.
     pub purpose: Purpose,
     /// What opens it, or why nothing does.
@@ -72,9 +72,9 @@ pub struct Service {
 }
 
 /// Which credential serves the calls of a scope. A scope that needs no directory has no row for it.
-pub fn credential_table(config: &Config, scope: &Scope) -> Vec<Service> {
+pub fn credential_table(config: &Config, scope: &Scope) -> Vec<CredentialRow> {
     let credentials = &config.credentials;
-    let row = |purpose, by| Service { purpose, by };
+    let row = |purpose, by| CredentialRow { purpose, by };
     if let Dialect::Classic { .. } = config.dialect {
         let by = match scope {
             Scope::Me | Scope::Key { .. } | Scope::Group(_) | Scope::Groups(_) => classic(credentials),

@@ -233,7 +233,10 @@ impl Fetcher {
             .and_then(|text| text.trim().parse::<u64>().ok());
         let (begin, whole) = if reply.status == 206 {
             match reply.header("content-range").and_then(content_range) {
-                Some((begin, whole)) if begin == from => (begin, whole),
+                Some((begin, whole)) if begin == from => (
+                    begin,
+                    whole.or(length.and_then(|length| begin.checked_add(length))),
+                ),
                 _ => return Checked::StartAnew("a part came that was not asked for".to_owned()),
             }
         } else {

@@ -374,7 +374,7 @@ impl Drive for Tenant {
         for item in items {
             match wire::entry(&folder.drive, parent, item) {
                 Ok(entry) => page.entries.push(entry),
-                Err(broken) => page.broken.push(broken),
+                Err(broken) => page.broken.push(*broken),
             }
         }
         Ok(page)

@@ -14,12 +14,14 @@ pub(super) fn entry(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
     raw: Value,
-) -> Result<Entry, BrokenItem> {
-    let broken = |reason| BrokenItem {
-        id: text(&raw, "resourceKey"),
-        name: name_of(&raw),
-        reason,
-        raw: raw.clone(),
+) -> Result<Entry, Box<BrokenItem>> {
+    let broken = |reason| {
+        Box::new(BrokenItem {
+            id: text(&raw, "resourceKey"),
+            name: name_of(&raw),
+            reason,
+            raw: raw.clone(),
+        })
     };
     let Value::Object(fields) = &raw else {
         return Err(broken("malformed"));
@@ -175,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    fn read(raw: Value) -> Result<Entry, BrokenItem> {
+    fn read(raw: Value) -> Result<Entry, Box<BrokenItem>> {
         let parent = FileId::new("parent");
         entry(&DriveId::new("me"), Some((&parent, "24101")), raw)
     }
@@ -236,7 +238,7 @@ mod tests {
         ];
         for (raw, reason) in table {
             let broken = read(raw.clone()).unwrap_err();
-            assert_eq!((broken.reason, broken.raw), (reason, raw));
+            assert_eq!((broken.reason, &broken.raw), (reason, &raw));
         }
         let file = read(json!({"resourceKey": "k", "resourceName": "n", "resourceLocation": 12345, "resourceType": "file", "fileType": "doc"})).unwrap();
         assert_eq!((file.kind, file.location.as_deref()), (Kind::File, Some("12345")));

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
@@ -17,18 +16,21 @@ use super::pace::Pace;
 use super::refusal::Refusal;
 use super::retry::{Budget, Judgement, judge};
 use super::{Clock, Config, ConnectError, RetryPolicy};
-use crate::drive::{Error, ErrorKind};
+use crate::drive::ErrorKind;
 use crate::monitor::{Counter, Monitor, WaitReason, Waiting};
 
 pub(super) mod address;
 mod crowd;
 mod hosts;
+mod message;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 use crowd::Crowd;
 use hosts::Hosts;
+use message::Whole;
+pub(super) use message::{Answer, Call, Failed, Sent, Shot, Work};
 pub(super) use transport::{Broken, Content, Line, Payload, Reply, content};
 use transport::{Outgoing, Transport};
 
@@ -43,99 +45,6 @@ pub(super) struct Client {
     policy: RetryPolicy,
     monitor: Arc<dyn Monitor>,
     clock: Arc<dyn Clock>,
-}
-
-/// A call to the service.
-pub(super) struct Call {
-    /// The operation, in the words of the API's catalogue.
-    pub operation: &'static str,
-    /// What it is about, for messages.
-    pub subject: String,
-    /// The method.
-    pub method: Method,
-    /// The address.
-    pub url: Url,
-    /// Whose token is sent; `None` for a call that needs none.
-    pub bearer: Option<Bearer>,
-    /// Further headers.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What is sent as JSON.
-    pub json: Option<Value>,
-    /// Whether a call whose answer was lost may simply be made again.
-    pub repeatable: bool,
-}
-
-impl Call {
-    /// A call that only reads.
-    pub(super) fn get(operation: &'static str, subject: impl Into<String>, url: Url, bearer: Bearer) -> Call {
-        Call {
-            operation,
-            subject: subject.into(),
-            method: Method::GET,
-            url,
-            bearer: Some(bearer),
-            headers: Vec::new(),
-            json: None,
-            repeatable: true,
-        }
-    }
-}
-
-/// The answer to a call that succeeded.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// The body.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// The body as JSON; a byte-order mark before it does no harm.
-    pub(super) fn json(&self) -> Result<Value, String> {
-        let bytes = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
-        serde_json::from_slice(bytes).map_err(|error| format!("the answer is not JSON: {error}"))
-    }
-}
-
-/// A call that failed for good.
-#[derive(Debug)]
-pub(super) struct Failed {
-    /// The error for the caller of the seam.
-    pub error: Error,
-    /// Whether the service may have done what it was asked to.
-    pub lost: bool,
-    /// What the service said, when it answered.
-    pub refusal: Option<Refusal>,
-}
-
-impl From<Failed> for Error {
-    fn from(failed: Failed) -> Error {
-        failed.error
-    }
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        Failed {
-            error,
-            lost: false,
-            refusal: None,
-        }
-    }
-}
-
-/// What is being done, for errors and reports.
-#[derive(Clone, Debug)]
-pub(super) struct Work {
-    /// The operation.
-    pub operation: &'static str,
-    /// What it is about.
-    pub subject: String,
-}
-
-impl Work {
-    pub(super) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error::new(kind, self.operation, self.subject.clone(), message)
-    }
 }
 
 impl Client {
@@ -161,6 +70,14 @@ impl Client {
     /// A full budget for one piece of work.
     pub(super) fn budget(&self) -> Budget {
         Budget::new(self.policy)
+    }
+
+    /// A budget of two tries, for what is good to have and no more.
+    pub(super) fn short_budget(&self) -> Budget {
+        Budget::new(RetryPolicy {
+            tries: self.policy.tries.min(2),
+            ..self.policy
+        })
     }
 
     /// The listener.
@@ -263,7 +180,7 @@ impl Client {
                 Judgement::Final(kind) => {
                     return Err(self.refused(&work, budget, kind, refusal));
                 }
-                Judgement::Again if !call.repeatable && refusal.status != 503 => {
+                Judgement::Again if !call.repeatable => {
                     let unavailable = ErrorKind::Unavailable {
                         retry_after: refusal.wait,
                     };
@@ -510,38 +427,4 @@ impl Client {
             }
         })
     }
-}
-
-/// A whole answer, whatever its status.
-struct Whole {
-    status: u16,
-    headers: HeaderMap,
-    body: Bytes,
-    generation: Option<u64>,
-}
-
-/// The head of an answer.
-pub(super) struct Sent {
-    /// The answer.
-    pub reply: Reply,
-    /// Which generation of the token was sent.
-    pub generation: Option<u64>,
-}
-
-/// One request of a piece of work.
-pub(super) struct Shot {
-    /// The method.
-    pub method: Method,
-    /// The address.
-    pub url: Url,
-    /// Whose token is sent.
-    pub bearer: Option<Bearer>,
-    /// The generation of the token that was refused before.
-    pub stale: Option<u64>,
-    /// Headers beside the token.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What it carries.
-    pub payload: Payload,
-    /// What it is for.
-    pub line: Line,
 }

@@ -114,11 +114,14 @@ impl Transport {
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .connect_timeout(timeouts.connect)
-                .gzip(packed)
-                .tls_certs_merge(authorities.iter().cloned());
-            if local {
-                builder = builder.no_proxy();
-            }
+                .gzip(packed);
+            // A server on this machine is reached without a proxy, and without the system's authorities, which a
+            // small container may lack.
+            builder = if local {
+                builder.no_proxy().tls_certs_only(authorities.iter().cloned())
+            } else {
+                builder.tls_certs_merge(authorities.iter().cloned())
+            };
             builder
                 .build()
                 .map_err(|error| ConnectError::Client(chain(&error)))

@@ -45,6 +45,9 @@ struct Bucket {
 const PATIENCE: u32 = 3;
 /// The longest that an operation is closed, whatever an answer asks for.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// The shortest sleep that the runtime can do. Places that come up meanwhile are not lost: a large figure has a burst
+/// larger than what a tick brings.
+const TICK: Duration = Duration::from_millis(1);
 /// How long to sleep while another process holds the shared file, which takes it microseconds.
 const BUSY: Duration = Duration::from_millis(2);
 /// Sleeps of [`BUSY`] after which the file's holder is taken for stopped, and the file is left alone: ten seconds.
@@ -92,6 +95,7 @@ impl Pace {
                 }
                 Taken::Answer(Ask::Go) => return,
                 Taken::Answer(Ask::Later(time)) => {
+                    let time = time.max(TICK);
                     self.wait(operation, time, WaitReason::Pace).await;
                 }
                 Taken::Answer(Ask::Closed(time)) => {

@@ -270,7 +270,7 @@ impl Drive for Tenant {
                 for item in items {
                     match wire::entry(&folder.drive, Some(&folder.id), item) {
                         Ok(entry) => page.entries.push(entry),
-                        Err(broken) => page.broken.push(broken),
+                        Err(broken) => page.broken.push(*broken),
                     }
                 }
                 Ok(page)

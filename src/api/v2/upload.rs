@@ -14,6 +14,9 @@ use crate::api::retry::{Budget, Judgement, judge};
 use crate::drive::{ByteSource, Drive, Error, ErrorKind, NewFile, Result};
 use crate::entry::Entry;
 
+/// Bytes newly held by the service that give the failures so far back to the budget.
+const PROGRESS: u64 = 1 << 20;
+
 /// An upload on its way.
 pub(super) struct Upload<'a> {
     tenant: &'a Tenant,
@@ -28,8 +31,10 @@ pub(super) struct Upload<'a> {
     doubtful: bool,
     /// Whether the bytes that the service holds of an earlier try are to be used.
     resume: bool,
-    /// Whether a ticket that was refused has been replaced once since bytes were last taken.
+    /// Whether a ticket that was refused has been replaced once since the service last took bytes.
     replaced: bool,
+    /// The offset up to which progress was rewarded with a full budget.
+    highest: u64,
     /// The generation of the token that the storage host refused.
     stale: Option<u64>,
 }
@@ -45,7 +50,7 @@ enum Step<T> {
     /// What was wanted.
     Done(T),
     /// A look into the folder found the file: a lost answer had been a good one.
-    Found(Entry),
+    Found(Box<Entry>),
     /// To be begun again with a new ticket.
     Again(String),
 }
@@ -86,6 +91,7 @@ impl<'a> Upload<'a> {
             doubtful: false,
             resume: false,
             replaced: false,
+            highest: 0,
             stale: None,
         })
     }
@@ -95,7 +101,7 @@ impl<'a> Upload<'a> {
         loop {
             let ticket = match self.ticket().await? {
                 Step::Done(ticket) => ticket,
-                Step::Found(entry) => return Ok(entry),
+                Step::Found(entry) => return Ok(*entry),
                 Step::Again(message) => {
                     self.pause(message).await?;
                     continue;
@@ -103,7 +109,7 @@ impl<'a> Upload<'a> {
             };
             match self.send(ticket).await? {
                 Step::Done(answer) => return self.finish(answer).await,
-                Step::Found(entry) => return Ok(entry),
+                Step::Found(entry) => return Ok(*entry),
                 Step::Again(message) => self.pause(message).await?,
             }
         }
@@ -131,11 +137,18 @@ impl<'a> Upload<'a> {
                 self.resume = false;
                 Ok(step)
             }
-            Ok(ticket) => Ok(Step::Done(ticket)),
+            Ok(ticket) => {
+                if ticket.offset >= self.highest + PROGRESS {
+                    self.highest = ticket.offset;
+                    self.budget.restore();
+                    self.replaced = false;
+                }
+                Ok(Step::Done(ticket))
+            }
             Err(failed) if failed.lost => self.lost(failed.error.message).await,
             Err(failed) if failed.error.kind == ErrorKind::Conflict && self.doubtful => {
                 match self.look().await? {
-                    Some(entry) => Ok(Step::Found(entry)),
+                    Some(entry) => Ok(Step::Found(Box::new(entry))),
                     None => Err(failed.error),
                 }
             }
@@ -225,9 +238,15 @@ impl<'a> Upload<'a> {
             }
             Judgement::Renew => error(ErrorKind::Unauthenticated),
             // An empty file is there since the ticket, where the service made it then; its bytes are a formality.
-            Judgement::Final(_) if self.new.size == 0 => Ok(Step::Done(None)),
+            Judgement::Final(kind) if self.new.size == 0 => {
+                let found = self.tenant.find(self.parent, &self.new.name).await?;
+                match found.filter(|entry| !entry.is_folder() && entry.size == Some(0)) {
+                    Some(entry) => Ok(Step::Found(Box::new(entry))),
+                    None => error(kind),
+                }
+            }
             Judgement::Final(ErrorKind::Conflict) if self.doubtful => match self.look().await? {
-                Some(entry) => Ok(Step::Found(entry)),
+                Some(entry) => Ok(Step::Found(Box::new(entry))),
                 None => error(ErrorKind::Conflict),
             },
             Judgement::Final(ErrorKind::Protocol) if offset > 0 => {
@@ -259,7 +278,7 @@ impl<'a> Upload<'a> {
     async fn lost<T>(&mut self, message: String) -> Result<Step<T>> {
         self.doubtful = true;
         if let Some(entry) = self.look().await? {
-            return Ok(Step::Found(entry));
+            return Ok(Step::Found(Box::new(entry)));
         }
         self.resume = self.new.size > 0;
         Ok(Step::Again(message))

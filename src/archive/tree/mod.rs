@@ -45,6 +45,8 @@ pub(super) struct Found {
     pub(super) is_file: bool,
     /// Its size in bytes.
     pub(super) size: u64,
+    /// Whether it has other names as well.
+    pub(super) has_links: bool,
 }
 
 /// Folders kept open. Systems give a process 256 open files (macOS) or 1,024 (Linux) unless told otherwise.
@@ -155,7 +157,8 @@ mod tests {
             folder.look("f").unwrap(),
             Found {
                 is_file: true,
-                size: 5
+                size: 5,
+                has_links: false,
             }
         );
         assert_eq!(folder.create("f").unwrap_err().kind(), ErrorKind::AlreadyExists);

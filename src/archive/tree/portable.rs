@@ -51,6 +51,8 @@ impl Place for Folder {
         Ok(Found {
             is_file: metadata.is_file(),
             size: metadata.len(),
+            // Not told by the standard library: then the bytes are read.
+            has_links: false,
         })
     }
 

@@ -65,6 +65,7 @@ impl Place for Folder {
         Ok(Found {
             is_file: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
             size: u64::try_from(stat.st_size).unwrap_or(0),
+            has_links: stat.st_nlink > 1,
         })
     }
 

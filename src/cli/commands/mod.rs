@@ -15,10 +15,10 @@ use super::context::Context;
 use super::exit::ExitCode;
 use super::messages::CommandError;
 
-/// What `drivejob` can be told to do.
+/// What `drivejob` can be told to do. A command's help is the doc comment of its arguments; one at the variant would hide it.
+#[allow(missing_docs)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a job file.
     Run(run::Args),
     /// Say what a backup or audit job would do.
     Plan(plan::Args),
@@ -26,10 +26,8 @@ pub enum Command {
     Login(login::Args),
     /// Check job and tenant files.
     Check(check::Args),
-    /// Print the JSON Schema of job and tenant files.
     Schema(schema::Args),
-    /// Serve a simulated tenant on this machine.
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
 }
 
 impl Command {

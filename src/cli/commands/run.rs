@@ -1,15 +1,15 @@
 //! `drivejob run`: a job file becomes a run.
 
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{problems, simulated};
-use crate::archive;
 use crate::cli::context::Context;
 use crate::cli::exit::ExitCode;
 use crate::cli::messages::CommandError;
 use crate::report::Report;
-use crate::runner;
+use crate::runner::{self, LoadError, Loaded};
+use crate::{archive, drive};
 
 /// Run a job file.
 ///
@@ -37,7 +37,8 @@ pub struct Args {
 ///
 /// The job file is wrong, or the run could not go on.
 pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
-    let outcome = run(args, context);
+    let mut partial = args.partial_exit_code;
+    let outcome = run(args, context, &mut partial);
     match &outcome {
         Ok(report) if args.json => context.print_json(&report.to_json())?,
         Ok(report) => context.print(&report.to_text())?,
@@ -45,15 +46,13 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
         Err(_) => {}
     }
     let exit = ExitCode::from(outcome?.status);
-    Ok(exit.with_partial_as(args.partial_exit_code))
+    Ok(exit.with_partial_as(partial))
 }
 
-fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
-    let mut loaded = runner::load(&args.job).map_err(|error| {
-        problems::show(context, error.problems());
-        CommandError::from_error(ExitCode::Usage, &error)
-            .hint("`drivejob check` says what is wrong, and `drivejob schema` what may be written")
-    })?;
+/// `partial` is what the command line says a partial run ends with; where it says nothing, the job does.
+fn run(args: &Args, context: &Context, partial: &mut Option<NonZeroU8>) -> Result<Report, CommandError> {
+    let mut loaded = load(&args.job, context)?;
+    *partial = partial.or(NonZeroU8::new(loaded.job.partial_exit_code));
     let mut host = context.host()?;
     context.block_on(async {
         let _simulators = simulated::start(&mut loaded, &mut host).await?;
@@ -66,10 +65,31 @@ fn run(args: &Args, context: &Context) -> Result<Report, CommandError> {
     })
 }
 
+fn load(file: &Path, context: &Context) -> Result<Loaded, CommandError> {
+    runner::load(file).map_err(|error| match error {
+        LoadError::Problems(found) => {
+            problems::show(context, &found);
+            CommandError::usage(format!("the job {} cannot be run as it is", file.display()))
+                .hint("`drivejob schema` says what may be written")
+        }
+        error @ LoadError::Unreadable { .. } => CommandError::from_error(ExitCode::Usage, &error),
+    })
+}
+
 /// How the process ends when a run could not go on.
 fn exit_of(error: &runner::Error) -> ExitCode {
     match error {
         runner::Error::Archive(archive::Error::Held(_)) => ExitCode::Locked,
-        _ => ExitCode::Failed,
+        runner::Error::Drive(error) if error.kind == drive::ErrorKind::Cancelled => ExitCode::Interrupted,
+        // What the job and tenant files say cannot work, whatever the service answers.
+        runner::Error::Reference(_)
+        | runner::Error::NoTenant
+        | runner::Error::Filter(_)
+        | runner::Error::Connect(_)
+        | runner::Error::NotPlanned(_) => ExitCode::Usage,
+        runner::Error::Drive(_)
+        | runner::Error::Archive(_)
+        | runner::Error::Ledger(_)
+        | runner::Error::Lost(_) => ExitCode::Failed,
     }
 }

@@ -12,7 +12,8 @@ use crate::cli::messages::CommandError;
 use crate::job::{Format, parse_value};
 use crate::report::printable;
 use crate::sim::{
-    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Script, Simulator, TOKEN_VARIABLE, TenantSpec, World,
+    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Script, Simulator, Sizes, TOKEN_VARIABLE, TenantSpec,
+    World,
 };
 
 /// Serve a simulated tenant on this machine, until Ctrl-C.
@@ -34,6 +35,9 @@ pub struct Args {
     /// Folders in each drive.
     #[arg(long, value_name = "N", help_heading = "Tenant")]
     pub folders: Option<usize>,
+    /// Bytes of each file. Without it, sizes are as in an office.
+    #[arg(long, value_name = "BYTES", help_heading = "Tenant")]
+    pub size: Option<u64>,
     /// Members. Each has a drive.
     #[arg(long, value_name = "N", help_heading = "Tenant", value_parser = clap::value_parser!(u32).range(1..))]
     pub members: Option<u32>,
@@ -45,7 +49,7 @@ pub struct Args {
     pub groups: Option<usize>,
     /// Serve the files of this folder as the drive of one member.
     #[arg(long, value_name = "DIR", help_heading = "Tenant",
-          conflicts_with_all = ["seed", "files", "folders", "members", "shared_drives", "groups"])]
+          conflicts_with_all = ["seed", "files", "folders", "size", "members", "shared_drives", "groups"])]
     pub import: Option<PathBuf>,
 
     /// Requests a minute for each API operation: a number, free (60), standard (240) or none.
@@ -158,6 +162,7 @@ fn world(args: &Args) -> Result<World, CommandError> {
     }
     let is_demo = args.seed.is_none()
         && args.members.is_none()
+        && args.size.is_none()
         && [args.files, args.folders, args.shared_drives, args.groups]
             .iter()
             .all(Option::is_none);
@@ -176,6 +181,7 @@ fn world(args: &Args) -> Result<World, CommandError> {
             seed: args.seed.unwrap_or(tree.seed),
             files: args.files.unwrap_or(tree.files),
             folders: args.folders.unwrap_or(tree.folders),
+            sizes: args.size.map_or(tree.sizes, Sizes::Fixed),
             ..tree
         },
     }))

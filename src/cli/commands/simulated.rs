@@ -8,7 +8,7 @@ use crate::cli::messages::CommandError;
 use crate::job::{self, Api, Face, Format, SimulatedTenant, Tenant};
 use crate::runner::{Host, Loaded, TenantFile};
 use crate::sim::{
-    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Simulator, TOKEN_VARIABLE, TenantSpec, World,
+    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Simulator, Sizes, TOKEN_VARIABLE, TenantSpec, World,
 };
 
 /// Starts a simulator for each tenant of the job that is one, and points the job at it.
@@ -83,6 +83,7 @@ fn world(simulated: &SimulatedTenant, file: &TenantFile) -> io::Result<World> {
             seed: simulated.seed,
             files: count(simulated.files),
             folders: count(simulated.folders),
+            sizes: Sizes::Uniform(0, simulated.size.saturating_mul(2)),
             ..GeneratedSpec::default()
         },
     }))

@@ -115,8 +115,8 @@ fn about(time: Duration) -> String {
 
 /// The lines of a frame: workers above, totals below, none wider than the terminal, and together not higher.
 pub(super) fn frame(view: &View, columns: usize, rows: usize) -> String {
-    // The last column is left free: some terminals wrap when it is written to.
-    let width = columns.saturating_sub(1).max(20);
+    // Some terminals wrap when the last column is written to, and `^C` must find room behind the last line.
+    let width = columns.saturating_sub(3).max(20);
     let totals = wrapped(&view.totals(), width);
     let room = rows.saturating_sub(totals.len() + 2).min(WORKER_LINES);
     let mut lines: Vec<String> = view
@@ -238,9 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_at_eighty_columns() {
+    fn a_frame_shows_workers_then_totals() {
         assert_eq!(
-            frame(&view(), 80, 24).lines().collect::<Vec<_>>(),
+            frame(&view(), 82, 24).lines().collect::<Vec<_>>(),
             [
                 "  /契約書/202...）株式会社サンプル.pdf       6.0 MiB of 12.0 MiB [######------]",
                 "  /a\\u{1b}[2Jb                                        0 B of 0 B [############]",
@@ -257,7 +257,7 @@ mod tests {
         view.busy = std::iter::repeat_n(one, 40).flatten().collect();
         for (columns, rows) in [(10, 3), (21, 5), (45, 24), (65, 10), (80, 24), (200, 100), (0, 0)] {
             let frame = frame(&view, columns, rows);
-            let width = columns.saturating_sub(1).max(20);
+            let width = columns.saturating_sub(3).max(20);
             for line in frame.lines() {
                 assert!(measure_text_width(line) <= width, "{columns}: {line}");
             }

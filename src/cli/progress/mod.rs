@@ -5,9 +5,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use console::Term;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use self::board::Board;
 use self::rate::Meter;
 use super::terminal::Terminal;
@@ -71,35 +68,19 @@ impl Drop for Progress {
     }
 }
 
-/// Redraws until the end. All lines of a frame are one message of one bar, so that a frame appears whole.
+/// Redraws until the end.
 fn draw(board: &Board, terminal: &Terminal, ended: &mpsc::Receiver<()>) {
     let mut meter = Meter::default();
     meter.note(Instant::now(), board.moved());
-    if !passes(ended, QUIET) {
-        return;
-    }
-    let target = ProgressDrawTarget::stderr_with_hz(15);
-    let bar = ProgressBar::with_draw_target(None, target);
-    if let Ok(style) = ProgressStyle::with_template("{msg}") {
-        bar.set_style(style);
-    }
-    let mut last = String::new();
-    loop {
+    let mut pause = QUIET;
+    while passes(ended, pause) {
         let now = Instant::now();
         meter.note(now, board.moved());
-        let (rows, columns) = Term::stderr().size();
-        let frame = frame::frame(&board.view(&meter, now), columns.into(), rows.into());
-        if frame != last {
-            bar.set_message(frame.clone());
-            terminal.set_display(Some(bar.clone()));
-            last = frame;
-        }
-        if !passes(ended, FRAME) {
-            break;
-        }
+        let (rows, columns) = terminal.size();
+        terminal.show(&frame::frame(&board.view(&meter, now), columns, rows));
+        pause = FRAME;
     }
-    terminal.set_display(None);
-    bar.finish_and_clear();
+    terminal.show("");
 }
 
 /// Logs the totals now and then until the end.

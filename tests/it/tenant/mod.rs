@@ -111,6 +111,7 @@ impl Town {
             clock,
             name: "here".to_owned(),
             pid: std::process::id(),
+            first_pause: None,
         }
     }
 

@@ -9,12 +9,14 @@ use crate::entry::{Entry, Kind, Properties, Quota};
 use crate::id::{DriveId, FileId};
 
 /// Reads one `File` of a listing (API 2.0 docs, KR/drive-file-lock) in `parent`.
-pub(super) fn entry(drive: &DriveId, parent: Option<&FileId>, raw: Value) -> Result<Entry, BrokenItem> {
-    let broken = |reason| BrokenItem {
-        id: text(&raw, "fileId"),
-        name: name_of(&raw),
-        reason,
-        raw: raw.clone(),
+pub(super) fn entry(drive: &DriveId, parent: Option<&FileId>, raw: Value) -> Result<Entry, Box<BrokenItem>> {
+    let broken = |reason| {
+        Box::new(BrokenItem {
+            id: text(&raw, "fileId"),
+            name: name_of(&raw),
+            reason,
+            raw: raw.clone(),
+        })
     };
     let Value::Object(fields) = &raw else {
         return Err(broken("malformed"));

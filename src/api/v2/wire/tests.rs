@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::*;
 
-fn read(raw: Value) -> Result<Entry, BrokenItem> {
+fn read(raw: Value) -> Result<Entry, Box<BrokenItem>> {
     entry(&DriveId::new("me"), Some(&FileId::new("parent")), raw)
 }
 

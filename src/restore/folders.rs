@@ -1,0 +1,103 @@
+//! Makes one folder of the target, or finds it, and learns what lies in it.
+
+use super::send::{is_doubtful, relist, settled_as};
+use super::{Error, Restore};
+use crate::drive::ErrorKind;
+use crate::entry::Entry;
+use crate::ledger::{Again, Choice, UploadEnd, UploadOutcome, UploadWork};
+
+/// Takes one folder step to its end. A failure of this folder alone is an outcome.
+///
+/// # Errors
+/// When the token is refused or the ledger fails.
+pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), Error> {
+    let mut tries = 0;
+    loop {
+        let (name, renamed) = match &work.choice {
+            Choice::Adopt(entry) => {
+                let entry = (**entry).clone();
+                return adopt(restore, &work, entry).await;
+            }
+            Choice::Send { name, renamed, .. } => (name.clone(), *renamed),
+        };
+        tries += 1;
+        let error = match restore.drive.create_folder(&work.parent, &name).await {
+            Ok(entry) => {
+                let outcome = if renamed {
+                    UploadOutcome::Renamed
+                } else {
+                    UploadOutcome::Created
+                };
+                restore.ledger.finish_folder(work.no, entry, outcome).await?;
+                restore.tell(&settled_as(&work, outcome, "")).await;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let refused = error.kind == ErrorKind::Conflict;
+        match error.kind {
+            ErrorKind::Unauthenticated => return Err(error.into()),
+            ErrorKind::Cancelled => return Ok(()),
+            _ if refused || is_doubtful(&error.kind) => {}
+            _ => return fail(restore, &work, error.kind.code()).await,
+        }
+        match relist(restore, work.folder, &work.parent).await {
+            Ok(()) => {}
+            Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
+                return fail(restore, &work, error.kind.code()).await;
+            }
+            Err(other) => return Err(other),
+        }
+        match restore
+            .ledger
+            .decide_upload(work.no, restore.options.naming, refused)
+            .await?
+        {
+            Some(Again::Work(again)) => work = *again,
+            Some(Again::Settled(settled)) => {
+                restore.tell(&settled).await;
+                return Ok(());
+            }
+            None => return Ok(()),
+        }
+        if tries >= restore.options.attempts && matches!(work.choice, Choice::Send { .. }) {
+            return fail(restore, &work, error.kind.code()).await;
+        }
+    }
+}
+
+/// Uses a folder that is there, once it is known what lies in it.
+async fn adopt(restore: &Restore, work: &UploadWork, entry: Entry) -> Result<(), Error> {
+    match relist(restore, work.no, &entry).await {
+        Ok(()) => {}
+        Err(Error::Drive(error)) => {
+            return match error.kind {
+                ErrorKind::Unauthenticated => Err(error.into()),
+                ErrorKind::Cancelled => Ok(()),
+                kind => fail(restore, work, kind.code()).await,
+            };
+        }
+        Err(other) => return Err(other),
+    }
+    restore
+        .ledger
+        .finish_folder(work.no, entry, UploadOutcome::Adopted)
+        .await?;
+    restore.tell(&settled_as(work, UploadOutcome::Adopted, "")).await;
+    Ok(())
+}
+
+async fn fail(restore: &Restore, work: &UploadWork, reason: &str) -> Result<(), Error> {
+    let end = UploadEnd {
+        no: work.no,
+        outcome: UploadOutcome::Failed,
+        reason: reason.to_owned(),
+        entry: None,
+        attempts: 1,
+    };
+    restore.ledger.finish_uploads(vec![end]).await?;
+    restore
+        .tell(&settled_as(work, UploadOutcome::Failed, reason))
+        .await;
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Sends one file, and makes sure of what became of it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use futures::StreamExt;
+
+use super::source::{Copy, blocking, hex};
+use super::{Error, Restore, same_text};
+use crate::drive::{self, ErrorKind, NewFile, Piece};
+use crate::entry::Entry;
+use crate::ledger::{Again, Choice, Settled, UploadEnd, UploadOutcome, UploadWork};
+use crate::monitor::Transfer;
+use crate::plan::is_sampled;
+
+/// Pages of one target folder at most, as for a walk.
+const PAGES_PER_FOLDER: u32 = 100_000;
+
+/// Reason code: what came back is not what was sent.
+const DIFFERS: &str = "differs";
+
+/// Takes one file step to its end. A failure of this file alone is an outcome.
+///
+/// # Errors
+/// When the token is refused or the ledger fails.
+pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -> Result<(), Error> {
+    let Some(size) = work.size else {
+        return fail(restore, &work, "no-size", 0).await;
+    };
+    let mut copies = VecDeque::from_iter(work.stored_at.clone());
+    let mut others_asked = false;
+    let mut tries = 0;
+    loop {
+        let Choice::Send { name, renamed, over } = work.choice.clone() else {
+            return fail(restore, &work, "conflict", tries).await;
+        };
+        if restore.is_too_full(&work.parent.drive, size) {
+            return fail(restore, &work, ErrorKind::QuotaFull.code(), tries).await;
+        }
+        let Some(stored_at) = copies.front().cloned() else {
+            if others_asked {
+                return fail(restore, &work, "damaged", tries).await;
+            }
+            others_asked = true;
+            copies = other_copies(restore, &work, size).await;
+            continue;
+        };
+        let copy = Copy {
+            copies: Arc::clone(&restore.copies),
+            stored_at,
+            size,
+            sha256: work.sha256.clone(),
+            monitor: Arc::clone(&restore.monitor),
+            slot,
+            damaged: Arc::new(AtomicBool::new(false)),
+            opened: AtomicBool::new(false),
+        };
+        let new = NewFile {
+            name: name.clone(),
+            size,
+            modified: work.modified,
+            overwrite: over.is_some(),
+        };
+        let path = work.path.as_str();
+        tries += 1;
+        restore.monitor.transfer(slot, Transfer::Started { path, size });
+        let sent = restore.drive.upload(&work.parent, &new, &copy).await;
+        restore.monitor.transfer(slot, Transfer::Finished);
+        let error = match sent {
+            Ok(entry) => {
+                let outcome = match (&over, renamed) {
+                    (Some(_), _) => UploadOutcome::Overwritten,
+                    (None, true) => UploadOutcome::Renamed,
+                    (None, false) => UploadOutcome::Restored,
+                };
+                return confirm(restore, &work, entry, &name, outcome, tries).await;
+            }
+            Err(error) => error,
+        };
+        if copy.damaged.load(Ordering::Relaxed) {
+            // Nothing was finished with these bytes. Another copy is not another try.
+            restore.monitor.problem(
+                &subject(&work),
+                &format!("the stored copy {} is damaged: {error}", copy.stored_at),
+            );
+            copies.pop_front();
+            tries -= 1;
+            continue;
+        }
+        let refused = error.kind == ErrorKind::Conflict;
+        match error.kind {
+            ErrorKind::Unauthenticated => return Err(error.into()),
+            // The start stands without an end: the next run looks.
+            ErrorKind::Cancelled => return Ok(()),
+            ErrorKind::QuotaFull => restore.note_full(&work.parent.drive, size),
+            _ => {}
+        }
+        if !refused && !is_doubtful(&error.kind) {
+            return fail(restore, &work, error.kind.code(), tries).await;
+        }
+        match relist(restore, work.folder, &work.parent).await {
+            Ok(()) => {}
+            Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
+                return fail(restore, &work, error.kind.code(), tries).await;
+            }
+            Err(other) => return Err(other),
+        }
+        match restore
+            .ledger
+            .decide_upload(work.no, restore.options.naming, refused)
+            .await?
+        {
+            Some(Again::Work(again)) => work = *again,
+            Some(Again::Settled(settled)) => {
+                restore.tell(&settled).await;
+                return Ok(());
+            }
+            None => return Ok(()),
+        }
+        if tries >= restore.options.attempts {
+            return fail(restore, &work, error.kind.code(), tries).await;
+        }
+        restore.ledger.flush().await?;
+    }
+}
+
+/// Whether the item may be there although the call failed.
+pub(super) fn is_doubtful(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Unavailable { .. } | ErrorKind::Protocol | ErrorKind::Changed
+    )
+}
+
+/// Lists a folder of the target into the ledger.
+///
+/// # Errors
+/// Those of the listing, and those of the ledger.
+pub(crate) async fn relist(restore: &Restore, no: i64, folder: &Entry) -> Result<(), Error> {
+    let listing = restore.ledger.begin_there(no).await?;
+    let mut next = None;
+    let mut seen = HashSet::new();
+    for _ in 0..PAGES_PER_FOLDER {
+        let page = restore.drive.children(folder, next.as_ref()).await?;
+        restore
+            .ledger
+            .add_there(no, listing, page.entries, restore.options.naming.fold)
+            .await?;
+        let Some(token) = page.next else {
+            restore.ledger.end_there(no, listing).await?;
+            return Ok(());
+        };
+        if !seen.insert(token.clone()) {
+            break;
+        }
+        next = Some(token);
+    }
+    Err(drive::Error::new(
+        ErrorKind::Protocol,
+        "children",
+        folder.name.as_str(),
+        "the listing does not end",
+    )
+    .into())
+}
+
+async fn other_copies(restore: &Restore, work: &UploadWork, size: u64) -> VecDeque<String> {
+    let Some(sha256) = work.sha256.clone() else {
+        return VecDeque::new();
+    };
+    let first = work.stored_at.clone();
+    let copies = Arc::clone(&restore.copies);
+    let found = blocking(move || Ok(copies.other_copies(&sha256, size))).await;
+    let mut found = VecDeque::from(found.unwrap_or_default());
+    found.retain(|place| Some(place) != first.as_ref());
+    found
+}
+
+/// Compares what the service says of an upload with what was sent.
+async fn confirm(
+    restore: &Restore,
+    work: &UploadWork,
+    mut entry: Entry,
+    name: &str,
+    mut outcome: UploadOutcome,
+    tries: u32,
+) -> Result<(), Error> {
+    if entry.size.is_none()
+        && let Ok(told) = restore.drive.stat(&entry).await
+    {
+        entry = told;
+    }
+    if entry.size != work.size {
+        take_back(restore, work, &entry, outcome).await;
+        return fail(restore, work, "size-differs", tries).await;
+    }
+    let mut reason = "";
+    if !same_text(&entry.name, name) {
+        outcome = UploadOutcome::Renamed;
+        reason = "name-changed";
+    }
+    if is_sampled(work.id.as_str(), &restore.options.check_back)
+        && let Err(why) = check_back(restore, work, &entry).await
+    {
+        if why == ErrorKind::Cancelled.code() {
+            return Ok(());
+        }
+        if why == DIFFERS {
+            take_back(restore, work, &entry, outcome).await;
+        }
+        restore.monitor.problem(
+            &subject(work),
+            &format!("its upload could not be checked back: {why}"),
+        );
+        return fail(restore, work, &format!("check-back: {why}"), tries).await;
+    }
+    let end = UploadEnd {
+        no: work.no,
+        outcome,
+        reason: reason.to_owned(),
+        entry: Some(Box::new(entry)),
+        attempts: tries,
+    };
+    restore.ledger.finish_uploads(vec![end]).await?;
+    restore.tell(&settled_as(work, outcome, reason)).await;
+    Ok(())
+}
+
+/// Removes an upload that is not what was sent. One that went over an earlier content is left: its history holds that.
+async fn take_back(restore: &Restore, work: &UploadWork, entry: &Entry, outcome: UploadOutcome) {
+    if outcome != UploadOutcome::Overwritten
+        && let Err(error) = restore.drive.remove(entry).await
+    {
+        restore.monitor.problem(
+            &subject(work),
+            &format!("it did not arrive as it was sent, and it could not be removed: {error}"),
+        );
+    }
+}
+
+/// Downloads an upload again and compares its hash; the error is a reason code.
+async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Result<(), &'static str> {
+    let mut download = restore
+        .drive
+        .download(entry, 0)
+        .await
+        .map_err(|error| error.kind.code())?;
+    let mut context = Context::new(&SHA256);
+    while let Some(piece) = download.body.next().await {
+        match piece.map_err(|error| error.kind.code())? {
+            Piece::Bytes(bytes) => context.update(&bytes),
+            Piece::Resumed => {}
+            Piece::Restarted => context = Context::new(&SHA256),
+        }
+    }
+    let found = hex(context.finish().as_ref());
+    match &work.sha256 {
+        Some(expected) if *expected != found => Err(DIFFERS),
+        _ => Ok(()),
+    }
+}
+
+async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) -> Result<(), Error> {
+    let end = UploadEnd {
+        no: work.no,
+        outcome: UploadOutcome::Failed,
+        reason: reason.to_owned(),
+        entry: None,
+        attempts: tries,
+    };
+    restore.ledger.finish_uploads(vec![end]).await?;
+    restore
+        .tell(&settled_as(work, UploadOutcome::Failed, reason))
+        .await;
+    Ok(())
+}
+
+pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
+    Settled {
+        subject: subject(work),
+        outcome,
+        reason: reason.to_owned(),
+        size: work.size.unwrap_or(0),
+        is_file: work.kind == crate::entry::Kind::File,
+        stored_at: work.stored_at.clone(),
+    }
+}
+
+fn subject(work: &UploadWork) -> String {
+    format!("{}:{}", work.drive, work.path)
+}
