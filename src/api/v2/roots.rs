@@ -87,9 +87,12 @@ impl Tenant {
         let unopened = each_member(&self.credentials).err();
         let mut roots = Vec::new();
         for user in self.directory("users.list", "/users", &["users"]).await? {
-            let (Some(id), mail) = (text(&user, "userId"), text(&user, "email")) else {
-                let message = "the directory lists a member without an id";
-                roots.push(nameless("users", message));
+            let mail = text(&user, "email");
+            let Some(id) = text(&user, "userId") else {
+                if mail.is_none_or(|mail| matches(&matcher, &mail)) {
+                    let message = "the directory lists a member without an id";
+                    roots.push(nameless("users", message));
+                }
                 continue;
             };
             let words = [Some(&id), mail.as_ref()];
@@ -207,8 +210,10 @@ impl Tenant {
         let mut roots = Vec::new();
         for raw in listed {
             let Some(id) = text(&raw, id_field).filter(|id| segment(id).is_some()) else {
-                let message = format!("the list holds an object without '{id_field}'");
-                roots.push(nameless(prefix, &message));
+                if named(&raw, name_fields).is_none_or(|name| matches(matcher, &name)) {
+                    let message = format!("the list holds an object without '{id_field}'");
+                    roots.push(nameless(prefix, &message));
+                }
                 continue;
             };
             let name = named(&raw, name_fields).unwrap_or_else(|| id.clone());
