@@ -116,6 +116,7 @@ async fn scope_words_become_roots() {
             &[
                 "sharedrives/@1 '営業' 7 readable",
                 "sharedrives/@2 'Other' 0 readable",
+                "sharedrives/(no id) 'sharedrives/(no id)' 0 protocol",
             ],
             1,
         ),
