@@ -138,7 +138,8 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
     fs::write(bench.folder().join("archive/thesis.txt"), "mine").unwrap();
     let foreign = call(&bench, &["run", "job.toml"]);
     assert_eq!((foreign.code, foreign.stdout.as_str()), (1, ""));
-    let message = "error: archive is not an archive: it has no ARCHIVE.json\n";
+    let message = "error: archive is not an archive: it has no ARCHIVE.json\n  \
+                   hint: name an archive folder, or a new or empty folder for a new archive\n";
     assert_eq!(untimed(&foreign.stderr), format!("INFO preparing\n{message}"));
     assert_eq!(fs::read_dir(bench.folder().join("archive")).unwrap().count(), 1);
     fs::remove_dir_all(bench.folder().join("archive")).unwrap();
@@ -151,7 +152,7 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(
         text.contains("auth.token: environment variable DRIVEJOB_SIM_TOKEN: it is not set"),
         "{text}"
@@ -205,12 +206,16 @@ async fn a_run_in_a_pipe_says_little_and_json_says_what_the_tail_says() {
         lines[1],
         "  stored    25 files, 5.9 MiB (25 new, 0 unchanged), 8 folders"
     );
-    assert!(
-        lines[2].starts_with("  calls     60 in ")
-            && lines[2].ends_with(", 0 refused for the rate, 0 repeated")
+    assert_eq!(
+        lines[2],
+        "  quota     5.9 MiB in use in 1 drive by the service's count, 5.9 MiB listed"
     );
-    assert_eq!(lines[3], "  archive   archive/$SNAPSHOT");
-    assert_eq!(lines.len(), 4);
+    assert!(
+        lines[3].starts_with("  calls     60 in ")
+            && lines[3].ends_with(", 0 refused for the rate, 0 repeated")
+    );
+    assert_eq!(lines[4], "  archive   archive/$SNAPSHOT");
+    assert_eq!(lines.len(), 5);
     assert!(
         untimed(&ended.stderr).starts_with("INFO preparing\n"),
         "{}",

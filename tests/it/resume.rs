@@ -65,9 +65,13 @@ fn a_stop_at_any_event_costs_what_was_in_flight_and_changes_nothing() {
                 asked <= known + TRANSFERS,
                 "event {at}: {asked} downloads, {known} of them known"
             );
-            lab.simulator.reset_calls();
             let second = complete(&bench);
-            assert_eq!(lab.downloads(), files as u64 - known, "event {at}");
+            // A request that was under way at the stop may reach the server's count only now.
+            let asked = lab.downloads();
+            assert!(
+                (files as u64..=files as u64 + TRANSFERS).contains(&asked),
+                "event {at}: {asked} downloads of {files} files in two starts, {known} were known"
+            );
             assert!(second.resumed, "event {at}");
             assert_eq!(second.warnings, Vec::<String>::new(), "event {at}");
         }

@@ -72,7 +72,8 @@ impl Place {
                 }
             }
         }
-        let last = items.last().map_or(self.last.clone(), key);
+        // Where a page holds nothing beyond the known item, the next one begins unchecked, or it would be the same again.
+        let last = items.last().map(key).unwrap_or_default();
         let more = more.unwrap_or(!items.is_empty());
         Turn::On(more.then_some(Place {
             offset: end,

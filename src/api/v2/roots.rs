@@ -6,8 +6,9 @@ use serde_json::Value;
 use super::{Op, Spot, Tenant, name, named, wire};
 use crate::api::auth::table::{directory, each_member, member};
 use crate::api::http::address::segment;
-use crate::api::http::{Call, Work};
+use crate::api::http::{Answer, Call, Work};
 use crate::api::read::text;
+use crate::api::retry::Budget;
 use crate::drive::{Error, ErrorKind, Result};
 use crate::entry::{Access, Entry, Quota, Root, Scope};
 use crate::id::{DriveId, FileId};
@@ -47,7 +48,8 @@ impl Tenant {
             return Ok(refused("me", "me", "denied", &missing.to_string()));
         }
         let spot = self.spot(&drive).await?;
-        let quota = match self.properties(&drive, &spot).await {
+        let mut budget = self.client.short_budget();
+        let quota = match self.properties_within(&mut budget, &drive, &spot).await {
             Ok(raw) => wire::quota(&raw),
             Err(error) if error.kind == ErrorKind::Unauthenticated => return Err(error),
             Err(error) => {
@@ -246,13 +248,19 @@ impl Tenant {
 
     /// What the service says of a drive: `GET {R}`.
     pub(super) async fn properties(&self, drive: &DriveId, spot: &Spot) -> Result<Value> {
+        self.properties_within(&mut self.client.budget(), drive, spot)
+            .await
+    }
+
+    async fn properties_within(&self, budget: &mut Budget, drive: &DriveId, spot: &Spot) -> Result<Value> {
         let work = Work {
             operation: name(spot.place.family, Op::Get),
             subject: drive.to_string(),
         };
         let url = self.url(&spot.place.path, &[], &work)?;
         let call = Call::get(work.operation, work.subject, url, spot.bearer.clone());
-        Ok(self.client.call(&call, |answer| answer.json()).await?)
+        let read = |answer: &Answer| answer.json();
+        Ok(self.client.call_within(budget, &call, read).await?)
     }
 }
 
