@@ -1,6 +1,6 @@
 //! Exit codes: what a wrapper, a timer or a person learns without reading a line.
 
-use crate::report::Status;
+use crate::report::{Report, Status};
 
 /// How the process ends. A wrapper may treat everything but [`ExitCode::Complete`] as "not complete".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,14 @@ Exit codes:
             ExitCode::WindowEnded => 6,
             // 128 + SIGINT, as shells count it.
             ExitCode::Interrupted => 130,
+        }
+    }
+
+    /// How a run ended. A complete one with an alarm that shall be noticed ends as a partial one does.
+    pub fn of(report: &Report) -> ExitCode {
+        match ExitCode::from(report.status) {
+            ExitCode::Complete if report.is_alarming() => ExitCode::Partial,
+            exit => exit,
         }
     }
 

@@ -363,6 +363,8 @@ impl Ledger {
             transaction.query_row(
                 "SELECT EXISTS (SELECT 1 FROM item WHERE state = 0)
                      OR EXISTS (SELECT 1 FROM folder WHERE state = 0)
+                     OR EXISTS (SELECT 1 FROM detail WHERE state = 0)
+                     OR EXISTS (SELECT 1 FROM meta WHERE key = 'details' AND value = 0)
                      OR NOT EXISTS (SELECT 1 FROM root)",
                 [],
                 |row| row.get(0),

@@ -9,6 +9,7 @@
 //! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
 
 mod basis;
+mod details;
 mod listing;
 mod rows;
 mod uploads;
@@ -20,6 +21,7 @@ use std::thread;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot};
 
+pub use details::{DetailEnd, DetailWork};
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
 pub use uploads::{
     Again, Choice, Claimed, Naming, NewUpload, Problem, Settled, UploadEnd, UploadOutcome, UploadRow,
@@ -203,6 +205,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
     connection.execute_batch(basis::TABLES)?;
+    connection.execute_batch(details::TABLES)?;
     connection.execute_batch(uploads::TABLES)
 }
 

@@ -1,7 +1,9 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
+pub mod diff;
 mod problems;
+pub mod report;
 pub mod run;
 pub mod schema;
 mod simulated;
@@ -19,6 +21,8 @@ use super::messages::CommandError;
 pub enum Command {
     Run(run::Args),
     Check(check::Args),
+    Diff(diff::Args),
+    Report(report::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
 }
@@ -33,6 +37,8 @@ impl Command {
         match self {
             Command::Run(args) => run::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
+            Command::Diff(args) => diff::execute(&args, context),
+            Command::Report(args) => report::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
         }
