@@ -32,7 +32,7 @@ Exit codes:
   0    complete
   1    failed: nothing was published, or the run could not go on
   2    wrong command line or job file
-  3    finished with failures: partial
+  3    finished with failures: partial; or an alarm that shall fail
   4    another run holds the archive
   5    too old (status), or a difference was found (verify)
   6    stopped at the end of its window, continues next time

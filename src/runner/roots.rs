@@ -3,14 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
-
 use super::{Error, Session};
 use crate::archive::LocalPath;
 use crate::drive::{self, Drive, ErrorKind};
 use crate::entry::{Access, Entry, Root, Scope};
-use crate::id::{DriveId, Family, FileId};
-use crate::job::Depth;
+use crate::id::{DriveId, FileId};
 use crate::ledger::NewRoot;
 use crate::monitor::{Counter, DriveState};
 
@@ -42,40 +39,7 @@ pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Res
             });
         }
     }
-    if job.depth.contains(&Depth::Quota) {
-        add_quotas(session, drive, &mut found).await?;
-    }
     Ok(found)
-}
-
-/// Asks what drives hold whose roots came from a list that does not tell: one call for each.
-async fn add_quotas(session: &Session, drive: &Arc<dyn Drive>, found: &mut [NewRoot]) -> Result<(), Error> {
-    let untold = found.iter_mut().filter(|new| {
-        let family = new.root.entry.drive.family();
-        new.root.quota.is_none()
-            && new.root.access == Access::Readable
-            && !matches!(family, Family::SharedFolder | Family::Key)
-    });
-    let asked = stream::iter(untold).map(|new| async move {
-        let id = new.root.entry.drive.clone();
-        let Ok(scope) = id.as_str().parse() else {
-            return Ok(());
-        };
-        match drive.roots(&scope).await {
-            Ok(roots) => new.root.quota = roots.into_iter().find_map(|root| root.quota),
-            Err(error) if error.kind == ErrorKind::Unauthenticated => return Err(Error::from(error)),
-            Err(error) => {
-                let message = format!("what it holds is not known: {error}");
-                session.monitor.problem(id.as_str(), &message);
-            }
-        }
-        Ok(())
-    });
-    let at_once = session.loaded.job.limits.listings;
-    asked
-        .buffer_unordered(at_once)
-        .try_for_each(|()| async { Ok(()) })
-        .await
 }
 
 /// The drives that `exclude-drives` names: by word, and for patterns and members by what they stand for.

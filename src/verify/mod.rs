@@ -174,12 +174,13 @@ pub fn verify(
         summary.bytes += found.bytes;
         summary.stopped |= found.stopped;
     }
-    if options.snapshot.is_none() && !summary.stopped {
-        if let Err(error) = rotation.write(archive.path(), &turn, &bad_buckets, options.now) {
-            summary.warnings.push(format!(
-                "it could not be noted which files were read back, so the next sample may read the same: {error}"
-            ));
-        }
+    if options.snapshot.is_none()
+        && !summary.stopped
+        && let Err(error) = rotation.write(archive.path(), &turn, &bad_buckets, options.now)
+    {
+        summary.warnings.push(format!(
+            "it could not be noted which files were read back, so the next sample may read the same: {error}"
+        ));
     }
     Ok(summary)
 }

@@ -3,7 +3,10 @@
 
 mod support;
 
+mod audit;
 mod backup;
+mod diff;
 mod jobs;
 mod layering;
+mod report;
 mod schedules;
