@@ -267,7 +267,8 @@ pub(super) fn of_root<'a>(
     .transpose()
 }
 
-/// Puts what was told of an item among its row's properties, and the first that could not be read into its reason.
+/// Puts what was told of an item among its row's properties, and what could not be read into its reason,
+/// as `link-denied`.
 pub(super) fn add_to(
     lookup: &mut CachedStatement<'_>,
     root: i64,
@@ -286,10 +287,15 @@ pub(super) fn add_to(
                     row.entry.properties.other.insert(kind.key().to_owned(), value);
                 }
             }
-            state @ (OPEN | FAILED) if row.reason.is_empty() => {
+            state @ (OPEN | FAILED) => {
                 let reason: Option<String> = detail.get(3)?;
                 let reason = reason.filter(|_| state == FAILED);
-                row.reason = format!("{}-{}", kind.key(), reason.as_deref().unwrap_or("not-reached"));
+                if !row.reason.is_empty() {
+                    row.reason.push(' ');
+                }
+                row.reason.push_str(kind.key());
+                row.reason.push('-');
+                row.reason.push_str(reason.as_deref().unwrap_or("not-reached"));
             }
             _ => {}
         }

@@ -327,6 +327,57 @@ async fn a_stopped_audit_goes_on_and_asks_for_nothing_twice() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_could_not_be_read_one_night_is_no_new_link_the_next() {
+    let simulator = Simulator::start(detailed(), Options::default()).await.unwrap();
+    link(&simulator, "/共有資料").await;
+    let bench = deep(&simulator).table("[alarms]\nnew-public-links = true");
+    bench.run().await.unwrap();
+    let denied = Action::Status {
+        code: 403,
+        headers: BTreeMap::new(),
+        body: None,
+    };
+    let rule = Rule::new("drive.link", denied).about("共有資料");
+    simulator.faults().add(rule).unwrap();
+    for (status, reason) in [(Status::Partial, "link-denied"), (Status::Complete, "")] {
+        let report = bench.run_next_night().await.unwrap();
+        assert_eq!(report.status, status, "{report:?}");
+        assert_eq!(row(&bench.shelf().rows(), "/共有資料").reason, reason);
+        assert_eq!(report.details["changes"]["changes"]["access"]["folders"], 0);
+        assert_eq!(report.details["changes"]["new_public_links"], 0);
+        assert!(report.alarms.raised.is_empty());
+    }
+    // One that is made now is one.
+    link(&simulator, "/twice.txt").await;
+    let report = bench.run_next_night().await.unwrap();
+    assert_eq!(report.details["changes"]["changes"]["access"]["files"], 1);
+    assert_eq!(report.alarms.raised[0].0, "new-public-links");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_that_lists_again_tells_what_the_newer_listing_said() {
+    let simulator = Simulator::start(detailed(), Options::default()).await.unwrap();
+    let bench = deep(&simulator).key("relist-after", "\"1h\"");
+    let stop = Stop::new();
+    let monitor = Arc::new(StopAt("drive.share", stop.clone()));
+    let report = bench.run_with(monitor, stop).await.unwrap();
+    assert_eq!(report.status, Status::Interrupted);
+    let touch = Change::Touch {
+        drive: "me".into(),
+        path: "/twice.txt".into(),
+        size: Some(4321),
+        seed: None,
+        modified: None,
+    };
+    simulator.change(&touch).unwrap();
+    // A day later, which is longer than listings are good for.
+    let report = bench.run_next_night().await.unwrap();
+    assert_eq!(report.status, Status::Complete, "{report:?}");
+    assert!(report.resumed);
+    assert_eq!(row(&bench.shelf().rows(), "/twice.txt").entry.size, Some(4321));
+}
+
 /// The cells of a CSV file, read by Python.
 fn python_cells(path: &std::path::Path) -> Option<Vec<Vec<String>>> {
     let script = "import csv,json,sys\n\
