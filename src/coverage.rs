@@ -114,6 +114,8 @@ pub struct RootFacts {
     pub bytes: u64,
     /// Why the root folder itself could not be listed.
     pub root_failure: Option<String>,
+    /// Details beyond the listing (permissions, links, …) that were asked for and could not be read.
+    pub details_failed: u64,
 }
 
 impl RootFacts {
@@ -134,6 +136,9 @@ impl RootFacts {
                 "{} folders were not listed to the end",
                 self.folders_open
             ));
+        }
+        if self.details_failed > 0 {
+            gaps.push(format!("{} details could not be read", self.details_failed));
         }
         if self.listed != self.accounted {
             gaps.push(format!(
@@ -165,6 +170,7 @@ impl RootFacts {
             "folders_failed": self.folders_failed,
             "folders_open": self.folders_open,
             "pages": self.pages,
+            "details_failed": self.details_failed,
             "items_listed": self.listed,
             "items_accounted": self.accounted,
             "items_repeated": self.repeated,
@@ -202,6 +208,7 @@ mod tests {
             full_ends: 0,
             bytes: 90,
             root_failure: None,
+            details_failed: 0,
         }
     }
 
@@ -232,6 +239,13 @@ mod tests {
                     ..green()
                 },
                 "not listed to the end",
+            ),
+            (
+                RootFacts {
+                    details_failed: 1,
+                    ..green()
+                },
+                "details",
             ),
             (
                 RootFacts {

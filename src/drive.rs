@@ -72,6 +72,19 @@ pub enum Detail {
     Trash,
 }
 
+impl Detail {
+    /// The key under which the manifest's `properties` hold it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Detail::Permissions => "permissions",
+            Detail::Link => "link",
+            Detail::Share => "share",
+            Detail::Revisions => "revisions",
+            Detail::Trash => "trash",
+        }
+    }
+}
+
 /// Where the next page of a listing begins. Opaque; saved in the ledger after the page before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageToken(pub String);

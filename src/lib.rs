@@ -37,6 +37,7 @@
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `throttle` | all transfers together under one rate of bytes |
 //! | | `fetch` | the bytes of one file, into a snapshot |
+//! | | `details` | what listings do not tell: permissions, links, shares, earlier contents, trash |
 //! | | `backup` | walk, reuse, fetch, commit |
 //! | | `diff` | what changed between two snapshots |
 //! | | `restore` | rows of a snapshot, back into a drive |
@@ -88,6 +89,7 @@ pub mod blocking;
 pub mod walk;
 pub mod throttle;
 pub mod fetch;
+pub mod details;
 pub mod backup;
 pub mod diff;
 pub mod restore;

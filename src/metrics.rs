@@ -248,6 +248,7 @@ mod tests {
             roots: Vec::new(),
             failures: Vec::new(),
             warnings: vec!["w".to_owned()],
+            alarms: Default::default(),
             details: Map::new(),
         };
         let text = textfile(&report, Some(second(500)));

@@ -71,13 +71,29 @@ pub struct Report {
     pub failures: Vec<(String, String)>,
     /// Things a person should know.
     pub warnings: Vec<String>,
+    /// Limits of the job's `[alarms]` that were passed.
+    pub alarms: Alarms,
     /// What a kind of job has to say beyond this.
     pub details: Map<String, Value>,
+}
+
+/// Limits that a run passed, and whether that makes it count as partial outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    /// Each limit that was passed: its key in the job file, and a sentence for people.
+    pub raised: Vec<(String, String)>,
+    /// Whether a raised alarm makes the exit code that of a partial run. The snapshot is no worse for it.
+    pub fail: bool,
 }
 
 impl Report {
     /// Failures that a summary names; all of them are in `failures.csv`.
     pub const FAILURES_SHOWN: usize = 10;
+
+    /// Whether the run must not end with the exit code of a complete one, whatever its status.
+    pub fn is_alarming(&self) -> bool {
+        self.alarms.fail && !self.alarms.raised.is_empty()
+    }
 
     /// The summary as one JSON object. Sizes are bytes, times RFC 3339 in UTC, durations seconds.
     pub fn to_json(&self) -> Value {
@@ -105,6 +121,8 @@ impl Report {
             "first_failures": self.failures.iter()
                 .map(|(path, reason)| json!({ "path": path, "reason": reason })).collect::<Vec<_>>(),
             "warnings": self.warnings,
+            "alarms": self.alarms.raised.iter()
+                .map(|(code, message)| json!({ "code": code, "message": message })).collect::<Vec<_>>(),
             "details": self.details,
         })
     }
@@ -178,6 +196,9 @@ impl Report {
                 duration(self.elapsed()),
                 self.retries
             ));
+        }
+        for (_, message) in &self.alarms.raised {
+            lines.push(format!("  ALARM     {}", printable(message)));
         }
         for warning in &self.warnings {
             lines.push(format!("  warning   {}", printable(warning)));

@@ -12,6 +12,7 @@ mod remove;
 mod reuse;
 mod rows;
 mod run;
+mod side;
 mod snapshot;
 mod stage;
 mod tree;
@@ -39,6 +40,7 @@ pub use remove::Removed;
 pub use reuse::{Earlier, ReuseError};
 pub use rows::{RowsWriter, Written};
 pub use run::{Durability, Run, Unfinished};
+pub use side::{SideFile, SideName};
 pub use snapshot::{Damaged, Snapshot, Survey};
 pub use stage::{Staged, Stored};
 

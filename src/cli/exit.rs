@@ -1,6 +1,6 @@
 //! Exit codes: what a wrapper, a timer or a person learns without reading a line.
 
-use crate::report::Status;
+use crate::report::{Report, Status};
 
 /// How the process ends. A wrapper may treat everything but [`ExitCode::Complete`] as "not complete".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ Exit codes:
   0    complete
   1    failed: nothing was published, or the run could not go on
   2    wrong command line or job file
-  3    finished with failures: partial
+  3    finished with failures: partial; or an alarm that shall fail
   4    another run holds the archive
   5    too old (status), or a difference was found (verify)
   6    stopped at the end of its window, continues next time
@@ -51,6 +51,14 @@ Exit codes:
             ExitCode::WindowEnded => 6,
             // 128 + SIGINT, as shells count it.
             ExitCode::Interrupted => 130,
+        }
+    }
+
+    /// How a run ended. A complete one with an alarm that shall be noticed ends as a partial one does.
+    pub fn of(report: &Report) -> ExitCode {
+        match ExitCode::from(report.status) {
+            ExitCode::Complete if report.is_alarming() => ExitCode::Partial,
+            exit => exit,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use crate::{archive, drive, runner};
+use crate::{archive, diff, drive, runner};
 
 /// The hint of the deepest error in the chain that has one.
 ///
@@ -20,6 +20,7 @@ fn one(error: &(dyn Error + 'static)) -> Option<String> {
         return match error {
             runner::Error::Drive(error) => one(error),
             runner::Error::Archive(error) => one(error),
+            runner::Error::Diff(diff::Error::Before(_) | diff::Error::After(_)) => Some(DAMAGED.to_owned()),
             runner::Error::Reference(_) => Some(
                 "the tenant file refers to this place: put the value there, or change the reference"
                     .to_owned(),
@@ -88,12 +89,13 @@ fn archive_hint(error: &archive::Error) -> Option<&'static str> {
         }
         Error::Held(_) => Some("wait until that run has ended; a lock ends with its process"),
         Error::NoSnapshot(_) => Some("`drivejob snapshots ARCHIVE` lists what is there"),
-        Error::Damaged { .. } | Error::Manifest { .. } | Error::ManifestHash { .. } => Some(
-            "the archive was changed or its disk is failing: `drivejob verify ARCHIVE` says what can still be read",
-        ),
+        Error::Damaged { .. } | Error::Manifest { .. } | Error::ManifestHash { .. } => Some(DAMAGED),
         _ => None,
     }
 }
+
+const DAMAGED: &str =
+    "the archive was changed or its disk is failing: `drivejob verify ARCHIVE` says what can still be read";
 
 fn io_hint(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {

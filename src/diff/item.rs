@@ -144,7 +144,11 @@ pub(super) fn compare(before: &Item, after: &Item) -> (Vec<Word>, bool) {
     } else if is_file && differ(&before.sha256, &after.sha256) {
         words.push(Word::Content);
     }
-    if before.access != after.access {
+    if before.access != after.access
+        && (0..ACCESS_FIELDS.len()).any(|field| {
+            before.access_text(field) != after.access_text(field) && is_known(field, before, after)
+        })
+    {
         words.push(Word::Access);
     }
     if before.drive != after.drive || differ(&before.updated_by, &after.updated_by) {
@@ -154,6 +158,28 @@ pub(super) fn compare(before: &Item, after: &Item) -> (Vec<Word>, bool) {
         words.push(Word::Outcome);
     }
     (words, carried)
+}
+
+/// Whether neither snapshot says that it could not read this fact about access: a reason such as `link-denied`.
+pub(super) fn is_known(field: usize, before: &Item, after: &Item) -> bool {
+    let failed = |item: &Item| {
+        let name = ACCESS_FIELDS.get(field).copied().unwrap_or("");
+        let mut reasons = item.reason.split(' ');
+        reasons.any(|reason| {
+            reason
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('-'))
+        })
+    };
+    !failed(before) && !failed(after)
+}
+
+/// Whether both snapshots could read the links.
+pub(super) fn is_link_known(before: &Item, after: &Item) -> bool {
+    let fields = ACCESS_FIELDS.iter().enumerate();
+    fields
+        .filter(|(_, name)| **name == "link")
+        .all(|(field, _)| is_known(field, before, after))
 }
 
 /// Compared by id; by path where a snapshot does not tell the id of the folder above.

@@ -125,7 +125,10 @@ impl Change {
         };
         let fields = ACCESS_FIELDS.iter().enumerate();
         fields
-            .filter(|(index, _)| before.access_text(*index) != after.access_text(*index))
+            .filter(|(index, _)| {
+                before.access_text(*index) != after.access_text(*index)
+                    && item::is_known(*index, before, after)
+            })
             .map(|(_, name)| *name)
             .collect()
     }
@@ -134,7 +137,11 @@ impl Change {
     pub fn is_newly_public(&self) -> bool {
         let anyone = Some(manifest::LinkReach::Anyone);
         let is = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.link == anyone);
-        !self.is(Word::Unknown) && is(&self.after) && !is(&self.before)
+        let is_known = match (&self.before, &self.after) {
+            (Some(before), Some(after)) => item::is_link_known(before, after),
+            _ => !self.is(Word::Unknown),
+        };
+        is_known && is(&self.after) && !is(&self.before)
     }
 }
 

@@ -380,6 +380,8 @@ impl Ledger {
             transaction.query_row(
                 "SELECT EXISTS (SELECT 1 FROM item WHERE state = 0)
                      OR EXISTS (SELECT 1 FROM folder WHERE state = 0)
+                     OR EXISTS (SELECT 1 FROM detail WHERE state = 0)
+                     OR EXISTS (SELECT 1 FROM meta WHERE key = 'details' AND value = 0)
                      OR NOT EXISTS (SELECT 1 FROM root)",
                 [],
                 |row| row.get(0),
@@ -650,7 +652,7 @@ fn insert_item(
 /// A file that is listed again with another size or date is another content: it is fetched again.
 fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> rusqlite::Result<()> {
     if listed.listed_as != ListedAs::Fetch {
-        return Ok(());
+        return refresh_facts(transaction, root, &listed.entry);
     }
     let entry = &listed.entry;
     transaction
@@ -666,6 +668,20 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
             entry.modified.map(Timestamp::as_second),
             manifest::encode_facts(entry),
             PENDING
+        ])?;
+    Ok(())
+}
+
+/// What is told again of an item whose bytes are not wanted: the newest listing counts.
+fn refresh_facts(transaction: &Transaction<'_>, root: i64, entry: &Entry) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("UPDATE item SET size = ?3, modified = ?4, facts = ?5 WHERE root = ?1 AND id = ?2")?
+        .execute(params![
+            root,
+            entry.id.as_str(),
+            to_signed(entry.size),
+            entry.modified.map(Timestamp::as_second),
+            manifest::encode_facts(entry)
         ])?;
     Ok(())
 }

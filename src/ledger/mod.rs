@@ -11,6 +11,7 @@
 mod basis;
 mod durable;
 mod handed;
+mod details;
 mod listing;
 mod rows;
 mod uploads;
@@ -23,6 +24,7 @@ use std::thread;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use details::{DetailEnd, DetailWork};
 pub use durable::Doubtful;
 pub use handed::Handed;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
@@ -271,6 +273,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(listing::TABLES)?;
     connection.execute_batch(basis::TABLES)?;
     connection.execute_batch(handed::TABLES)?;
+    connection.execute_batch(details::TABLES)?;
     connection.execute_batch(uploads::TABLES)
 }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::listing::{Columns, outcome_of, to_entry};
-use super::{Ledger, Result};
+use super::{Ledger, Result, details};
 use crate::coverage::{RootFacts, Totals};
 use crate::entry::{Entry, Kind, Quota};
 use crate::id::{DriveId, FileId};
@@ -51,7 +51,8 @@ impl Ledger {
                     (SELECT count(*) FROM folder WHERE root = root.no AND state = 0),
                     f.pages, f.listed, f.repeated, f.full_ends,
                     i.rows, i.bytes,
-                    (SELECT reason FROM folder WHERE root = root.no AND item IS NULL AND state = 2)
+                    (SELECT reason FROM folder WHERE root = root.no AND item IS NULL AND state = 2),
+                    (SELECT count(*) FROM detail WHERE detail.root = root.no AND state IN (0, 2))
                  FROM root
                  LEFT JOIN (SELECT root AS r, sum(pages) AS pages, sum(listed) AS listed,
                                    sum(max(repeated - known, 0)) AS repeated, sum(full_end) AS full_ends
@@ -86,6 +87,7 @@ impl Ledger {
                     accounted: number(row, 14)?,
                     bytes: number(row, 15)?,
                     root_failure: row.get(16)?,
+                    details_failed: number(row, 17)?,
                 })
             })?;
             rows.collect()
@@ -136,9 +138,10 @@ fn drive_rows<E>(
 ) -> rusqlite::Result<std::result::Result<(), E>> {
     let mut statement = transaction.prepare(
         "SELECT id, parent_id, path, name_bytes, kind, size, modified, location, facts,
-                outcome, reason, sha256, stored_at, attempts
+                outcome, reason, sha256, stored_at, attempts, no
          FROM item WHERE root = ?1 ORDER BY path, id",
     )?;
+    let mut details = details::of_root(transaction, root)?;
     let mut rows = statement.query(params![root])?;
     while let Some(row) = rows.next()? {
         let path: String = row.get(2)?;
@@ -157,7 +160,7 @@ fn drive_rows<E>(
         }
         let outcome = outcome_of(row.get(9)?);
         let reason: Option<String> = row.get(10)?;
-        let row = Row {
+        let mut written = Row {
             entry,
             drive_name: name.to_owned(),
             path: DrivePath::from_text(&path),
@@ -170,7 +173,10 @@ fn drive_rows<E>(
             stored_at: row.get(12)?,
             attempts: row.get(13)?,
         };
-        if let Err(error) = take(&row) {
+        if let Some(details) = &mut details {
+            details::add_to(details, root, row.get(14)?, &mut written)?;
+        }
+        if let Err(error) = take(&written) {
             return Ok(Err(error));
         }
     }

@@ -228,7 +228,7 @@ async fn killed_at_any_call_it_goes_on_without_a_second_copy() {
                 summary = source.run(&drive, &ledger, &options) => Some(summary),
                 () = drive.died.notified() => None,
             };
-            drop(ledger);
+            ledger.close().await;
             if survived.is_some() {
                 assert!(call > 12, "all calls were tried");
                 break;

@@ -1,10 +1,13 @@
 //! A job becomes a run: opens the archive, connects to the tenant, calls the operation and gives back its report.
 
 mod begin;
+mod beside;
+mod compare;
 mod connect;
 mod load;
 mod login;
 mod plan;
+mod pages;
 mod publish;
 mod quotas;
 mod reference;
@@ -13,6 +16,7 @@ mod snapshot;
 mod window;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +25,12 @@ use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
 use crate::report::Report;
 use crate::stop::{Clock, Stop};
-use crate::{api, archive, backup, drive, ledger, walk};
+use crate::{api, archive, backup, diff, drive, ledger, walk};
 
+pub use compare::Comparison;
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
+pub use pages::{PageOptions, write_report};
 pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
 use window::Hours;
@@ -85,6 +91,17 @@ pub enum Error {
     /// The run's state failed.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    /// Two snapshots could not be compared.
+    #[error(transparent)]
+    Diff(#[from] diff::Error),
+    /// The report could not be written.
+    #[error("cannot write {}", path.display())]
+    Page {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Something of ours was not where it belongs: a bug.
     #[error("{0} was lost on the way; this is a bug of drivejob")]
     Lost(&'static str),

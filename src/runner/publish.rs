@@ -2,15 +2,21 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, json};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
 
+use super::beside::{self, Beside};
+use super::compare::{Compared, compare_run};
+use super::pages::{self, Facts};
 use super::{Error, Session};
-use crate::archive::{self, LocalPath, RowsWriter, Run, Status as TailStatus, Tail};
+use crate::archive::{self, Archive, LocalPath, RowsWriter, Run, SideName, Status as TailStatus, Tail};
 use crate::blocking::blocking;
-use crate::job::JobKind;
+use crate::drive::Detail;
+use crate::job::{Depth, Job, JobKind};
 use crate::ledger::Ledger;
 use crate::manifest::Outcome;
-use crate::report::{Report, Status};
+use crate::page::Aggregate;
+use crate::report::{Alarms, Report, Status};
 
 /// Folders that are made in one go.
 const FOLDERS_PER_BATCH: u32 = 1024;
@@ -18,15 +24,28 @@ const FOLDERS_PER_BATCH: u32 = 1024;
 /// Publishes the run's snapshot and completes its report.
 pub(super) async fn publish(
     session: &Session,
+    archive: &Archive,
     run: &Run,
     ledger: &Ledger,
     report: &mut Report,
 ) -> Result<(), Error> {
-    if !matches!(session.loaded.job.kind, JobKind::Audit) {
+    let job = &session.loaded.job;
+    if !matches!(job.kind, JobKind::Audit) {
         make_folders(run, ledger).await?;
     }
-    let (writer, failures) = write_rows(run, ledger, session.loaded.job.bom).await?;
-    let written = blocking(move || writer.finish()).await?;
+    let Rows {
+        writer,
+        beside,
+        failures,
+    } = write_rows(run, ledger, job).await?;
+    let beside_run = run.clone();
+    let (written, aggregate) = blocking(move || -> Result<_, archive::Error> {
+        Ok((writer.finish()?, beside.finish(&beside_run)?))
+    })
+    .await?;
+    if job.depth.contains(&Depth::Trash) {
+        beside::write_trash(run, ledger, job.bom).await?;
+    }
     report.snapshot = Some(run.id().to_string());
     report.totals = written.totals.clone();
     report.failures = failures;
@@ -38,9 +57,74 @@ pub(super) async fn publish(
     } else {
         Status::Partial
     };
-    warn(report);
+    warn(report, ledger.details_not_offered().await?);
+    let permissions = drive_permissions(ledger).await?;
+    let changes = changes(archive, run, job, report).await?;
     session.add_figures(report);
-    let tail = Tail {
+    let mut tail = tail(session, report);
+    tail.totals = written.totals.clone();
+    if !permissions.is_empty() {
+        let permissions = Value::Object(permissions);
+        tail.extra.insert("drive_permissions".to_owned(), permissions);
+    }
+    if let Some(aggregate) = aggregate {
+        write_page(archive, run, job, &tail, changes, aggregate).await?;
+    }
+    let run = run.clone();
+    blocking(move || run.finish(written, tail)).await?;
+    Ok(())
+}
+
+/// Compares with the snapshot before: into `diff.csv`, into the report, and as alarms.
+async fn changes(
+    archive: &Archive,
+    run: &Run,
+    job: &Job,
+    report: &mut Report,
+) -> Result<Option<Value>, Error> {
+    let readable = report
+        .roots
+        .iter()
+        .filter(|root| root.refused.is_none() && root.root_failure.is_none());
+    let covered = readable.map(|root| root.drive.clone()).collect();
+    let (archive, run, wanted) = (archive.clone(), run.clone(), job.clone());
+    match blocking(move || compare_run(&archive, &run, &wanted, covered)).await? {
+        Compared::First => Ok(None),
+        Compared::Unknown(warning) => {
+            report.warnings.push(warning);
+            Ok(None)
+        }
+        Compared::Told(changes) => {
+            report.details.insert("changes".to_owned(), changes.told.clone());
+            report.alarms = Alarms {
+                raised: changes.alarms,
+                fail: job.alarms.fail,
+            };
+            Ok(Some(changes.told))
+        }
+    }
+}
+
+fn tail(session: &Session, report: &Report) -> Tail {
+    let is_complete = report.status == Status::Complete;
+    let mut extra = Map::from_iter([
+        ("kind".to_owned(), json!(report.kind)),
+        ("resumed".to_owned(), json!(report.resumed)),
+        ("warnings".to_owned(), json!(report.warnings)),
+        ("seconds".to_owned(), json!(report.elapsed().as_secs_f64())),
+        ("calls".to_owned(), report.calls_to_json()),
+        (
+            "lang".to_owned(),
+            json!(pages::language(session.loaded.job.lang).as_str()),
+        ),
+    ]);
+    if let Some(figure) = pages::calls_per_minute(session) {
+        extra.insert("calls_per_minute".to_owned(), json!(figure));
+    }
+    if let Some(changes) = report.details.get("changes") {
+        extra.insert("changes".to_owned(), changes.clone());
+    }
+    Tail {
         status: if is_complete {
             TailStatus::Complete
         } else {
@@ -53,16 +137,62 @@ pub(super) async fn publish(
             .map(|(name, count)| (name.clone(), count.sent))
             .collect(),
         coverage: report.coverage_to_json(),
-        extra: Map::from_iter([
-            ("kind".to_owned(), json!(report.kind)),
-            ("resumed".to_owned(), json!(report.resumed)),
-            ("warnings".to_owned(), json!(report.warnings)),
-        ]),
+        alarms: report
+            .alarms
+            .raised
+            .iter()
+            .map(|(code, message)| archive::Alarm {
+                code: code.clone(),
+                message: message.clone(),
+            })
+            .collect(),
+        extra,
         ..Tail::default()
-    };
-    let run = run.clone();
-    blocking(move || run.finish(written, tail)).await?;
-    Ok(())
+    }
+}
+
+async fn write_page(
+    archive: &Archive,
+    run: &Run,
+    job: &Job,
+    tail: &Tail,
+    changes: Option<Value>,
+    aggregate: Aggregate,
+) -> Result<(), Error> {
+    let (archive, run, tail) = (archive.clone(), run.clone(), tail.clone());
+    let language = pages::language(job.lang);
+    let zone = job.time_zone.clone().unwrap_or_else(TimeZone::system);
+    blocking(move || {
+        let facts = Facts {
+            id: run.id(),
+            head: run.head(),
+            tail: &tail,
+            changes: changes.as_ref(),
+            language,
+            zone,
+        };
+        let mut file = run.side_file(SideName::Report)?;
+        let path = file.path().to_owned();
+        facts
+            .write(&archive, &aggregate, &mut file)
+            .map_err(|source| Error::Page { path, source })?;
+        Ok(file.finish()?)
+    })
+    .await
+}
+
+/// Who may do what on whole drives, by drive: they have no row of their own.
+async fn drive_permissions(ledger: &Ledger) -> Result<Map<String, Value>, Error> {
+    let found = Arc::new(Mutex::new(Map::new()));
+    let filled = Arc::clone(&found);
+    let told = ledger.drive_details(Detail::Permissions, move |drive, _, values| {
+        let mut held = filled.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(drive.to_owned(), Value::Array(values));
+        Ok::<(), Error>(())
+    });
+    told.await??;
+    let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(found)
 }
 
 /// A folder without files has no file that would make it.
@@ -88,24 +218,43 @@ async fn make_folders(run: &Run, ledger: &Ledger) -> Result<(), Error> {
 /// Failures for the summary: where, and why.
 type Failures = Vec<(String, String)>;
 
-async fn write_rows(run: &Run, ledger: &Ledger, bom: bool) -> Result<(RowsWriter, Failures), Error> {
+/// The manifest's writers, when all rows are written.
+struct Rows {
+    writer: RowsWriter,
+    beside: Beside,
+    failures: Failures,
+}
+
+async fn write_rows(run: &Run, ledger: &Ledger, job: &Job) -> Result<Rows, Error> {
     let opened = {
-        let run = run.clone();
-        blocking(move || run.rows(bom)).await?
+        let (run, job) = (run.clone(), job.clone());
+        blocking(move || -> Result<_, archive::Error> {
+            Ok(Rows {
+                beside: Beside::begin(&run, &job)?,
+                writer: run.rows(job.bom)?,
+                failures: Failures::new(),
+            })
+        })
+        .await?
     };
     // The ledger takes its closure over; what it fills comes back through here.
-    let shared = Arc::new(Mutex::new(Some((opened, Failures::new()))));
+    let shared = Arc::new(Mutex::new(Some(opened)));
     let filled = Arc::clone(&shared);
+    let run = run.clone();
     ledger
         .rows(move |row| -> Result<(), archive::Error> {
             let mut held = filled.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((writer, failures)) = held.as_mut() else {
+            let Some(rows) = held.as_mut() else {
                 return Ok(());
             };
-            if row.outcome == Outcome::Failed && failures.len() < Report::FAILURES_SHOWN {
-                failures.push((format!("{}:{}", row.entry.drive, row.path), row.reason.clone()));
+            if row.outcome == Outcome::Failed && rows.failures.len() < Report::FAILURES_SHOWN {
+                let place = format!("{}:{}", row.entry.drive, row.path);
+                rows.failures.push((place, row.reason.clone()));
             }
-            writer.write(row)
+            rows.beside
+                .write(row)
+                .map_err(|error| beside::failed(&run, error))?;
+            rows.writer.write(row)
         })
         .await??;
     let held = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -113,7 +262,13 @@ async fn write_rows(run: &Run, ledger: &Ledger, bom: bool) -> Result<(RowsWriter
 }
 
 /// What is no failure and yet worth a word.
-fn warn(report: &mut Report) {
+fn warn(report: &mut Report, not_offered: Vec<(Detail, u64)>) {
+    for (detail, count) in not_offered {
+        report.warnings.push(format!(
+            "the service offers no {} here: {count} times it was not asked for",
+            detail.key()
+        ));
+    }
     let full_ends: u64 = report.roots.iter().map(|root| root.full_ends).sum();
     if full_ends > 0 {
         report.warnings.push(format!(

@@ -12,10 +12,11 @@ use super::{Error, Session, connect, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
-use crate::drive::Drive;
+use crate::details;
+use crate::drive::{Detail, Drive};
 use crate::entry::{Entry, Kind};
 use crate::filter::{Filter, Prune};
-use crate::job::{Infected, JobKind};
+use crate::job::{Depth, Infected, JobKind};
 use crate::ledger::{ListedAs, Placement};
 use crate::manifest::Outcome;
 use crate::monitor::Phase;
@@ -105,6 +106,7 @@ async fn conclude(
         roots: Vec::new(),
         failures: Vec::new(),
         warnings,
+        alarms: Default::default(),
         details: Map::new(),
     };
     if let Some(reason) = session.stop.reason()
@@ -118,7 +120,7 @@ async fn conclude(
         return Ok(report);
     }
     session.monitor.phase(Phase::Finishing);
-    publish::publish(session, &run, &ledger, &mut report).await?;
+    publish::publish(session, archive, &run, &ledger, &mut report).await?;
     Ok(report)
 }
 
@@ -143,6 +145,35 @@ async fn work(session: &Session, drive: &Arc<dyn Drive>, begun: &mut Begun) -> R
 /// Walks and transfers until nothing is left or a stop comes.
 async fn transfer(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
     session.monitor.phase(Phase::Working);
+    let job = &session.loaded.job;
+    let details = details::Options {
+        details: asked(&job.depth),
+        at_once: job.limits.listings,
+    };
+    if !details.details.is_empty() {
+        begun.ledger.expect_details().await?;
+    }
+    list_and_fetch(session, drive, begun).await?;
+    let (drive, ledger) = (Arc::clone(drive), begun.ledger.clone());
+    let monitor = Arc::clone(&session.monitor);
+    details::ask(drive, ledger, details, monitor, session.stop.clone()).await?;
+    Ok(())
+}
+
+/// The details that take calls of their own; what a drive holds is told with its root.
+fn asked(depth: &[Depth]) -> Vec<Detail> {
+    let detail = |depth: &Depth| match depth {
+        Depth::Permissions => Some(Detail::Permissions),
+        Depth::Links => Some(Detail::Link),
+        Depth::Shares => Some(Detail::Share),
+        Depth::Revisions => Some(Detail::Revisions),
+        Depth::Trash => Some(Detail::Trash),
+        Depth::Quota => None,
+    };
+    depth.iter().filter_map(detail).collect()
+}
+
+async fn list_and_fetch(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
     let job = &session.loaded.job;
     let is_audit = matches!(job.kind, JobKind::Audit);
     let options = walk::Options {

@@ -91,6 +91,7 @@ pub(super) fn shut(session: &Session, opens: Option<Timestamp>) -> Report {
         warnings: vec![format!(
             "nothing was done, since the window {window} of the job is shut: {when}"
         )],
+        alarms: Default::default(),
         details: Map::new(),
     }
 }

@@ -49,6 +49,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("throttle", &[]),
     ("walk", OPERATION),
     ("fetch", OPERATION),
+    ("details", OPERATION),
     ("backup", OPERATION),
     ("diff", OPERATION),
     ("restore", OPERATION),

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod audit;
 mod backup;
 mod changes;
 mod cli;
@@ -11,11 +12,13 @@ mod damage;
 mod disk;
 mod faults;
 mod incremental;
+mod diff;
 mod jobs;
 mod kill;
 mod layering;
 mod names;
 mod resume;
+mod report;
 mod schedules;
 mod state;
 mod tenant;

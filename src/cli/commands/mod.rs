@@ -3,7 +3,9 @@
 pub mod check;
 pub mod login;
 pub mod plan;
+pub mod diff;
 mod problems;
+pub mod report;
 pub mod run;
 pub mod schema;
 mod simulated;
@@ -26,6 +28,8 @@ pub enum Command {
     Login(login::Args),
     /// Check job and tenant files.
     Check(check::Args),
+    Diff(diff::Args),
+    Report(report::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
 }
@@ -42,6 +46,8 @@ impl Command {
             Command::Plan(args) => plan::execute(&args, context),
             Command::Login(args) => login::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
+            Command::Diff(args) => diff::execute(&args, context),
+            Command::Report(args) => report::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
         }

@@ -45,7 +45,7 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
         Err(error) if args.json => context.print_json(&error.to_json())?,
         Err(_) => {}
     }
-    let exit = ExitCode::from(outcome?.status);
+    let exit = ExitCode::of(&outcome?);
     Ok(exit.with_partial_as(partial))
 }
 
@@ -77,7 +77,7 @@ fn load(file: &Path, context: &Context) -> Result<Loaded, CommandError> {
 }
 
 /// How the process ends when a run could not go on.
-fn exit_of(error: &runner::Error) -> ExitCode {
+pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
     match error {
         runner::Error::Archive(archive::Error::Held(_)) => ExitCode::Locked,
         runner::Error::Drive(error) if error.kind == drive::ErrorKind::Cancelled => ExitCode::Interrupted,
@@ -90,6 +90,8 @@ fn exit_of(error: &runner::Error) -> ExitCode {
         runner::Error::Drive(_)
         | runner::Error::Archive(_)
         | runner::Error::Ledger(_)
+        | runner::Error::Diff(_)
+        | runner::Error::Page { .. }
         | runner::Error::Lost(_) => ExitCode::Failed,
     }
 }
