@@ -4,6 +4,11 @@
 mod support;
 
 mod backup;
+mod cli;
+mod conformance;
+mod faults;
 mod jobs;
 mod layering;
 mod schedules;
+mod names;
+mod tokens;
