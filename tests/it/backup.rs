@@ -153,7 +153,8 @@ async fn both_generations_hold_what_the_drive_holds_and_agree() {
                 (TailStatus::Complete, calls(&simulator))
             );
             assert_eq!(tail.totals, report.totals);
-            assert_eq!(report.totals.held(), (files, bytes));
+            let held = report.totals.held();
+            assert_eq!((held.files, held.bytes), (files, bytes));
             assert_eq!(
                 heard.tally.get(Counter::BytesMoved),
                 bytes,
@@ -375,10 +376,13 @@ async fn filters_leave_out_what_they_name_and_say_so() {
             assert_eq!(skipped.get(path), Some(reason), "{filter}: {skipped:?}");
         }
         match held {
-            Some(held) => assert_eq!(report.totals.held().0, held as u64, "{filter}"),
+            Some(held) => assert_eq!(report.totals.held().files, held as u64, "{filter}"),
             None => assert_eq!(skipped.len(), skips.len(), "{filter}: {skipped:?}"),
         }
-        assert_eq!(simulator.calls().of("storage.download"), report.totals.held().0);
+        assert_eq!(
+            simulator.calls().of("storage.download"),
+            report.totals.held().files
+        );
         for (folder, _) in skips.iter().filter(|(_, reason)| *reason == "filtered") {
             let inside = format!("{folder}/");
             assert!(

@@ -91,7 +91,7 @@ async fn every_naughty_name_survives() {
         // The names are the same on the next night: everything is known again.
         let report = bench.run_next_night().await.unwrap();
         assert_eq!(
-            (report.status, report.totals.held().0),
+            (report.status, report.totals.held().files),
             (Status::Complete, places.len() as u64)
         );
         assert_eq!(report.totals.of(drivejob::manifest::Outcome::Stored).files, 0);
