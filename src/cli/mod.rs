@@ -14,6 +14,8 @@ mod logging;
 pub mod messages;
 pub mod progress;
 mod signals;
+mod table;
+mod target;
 pub mod terminal;
 
 use clap::Parser;

@@ -1,6 +1,7 @@
 //! A job becomes a run: opens the archive, connects to the tenant, calls the operation and gives back its report.
 
 mod begin;
+mod choice;
 mod connect;
 mod load;
 mod publish;
@@ -19,6 +20,7 @@ use crate::report::Report;
 use crate::stop::{Clock, Stop};
 use crate::{api, archive, backup, drive, ledger, walk};
 
+pub use choice::choose_snapshot;
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use reference::UnresolvedReference;
 

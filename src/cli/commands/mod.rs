@@ -1,11 +1,18 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
+pub mod find;
+pub mod ls;
 mod problems;
+pub mod prune;
 pub mod run;
 pub mod schema;
 mod simulated;
 pub mod simulate;
+pub mod snapshots;
+pub mod status;
+mod value;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -20,6 +27,12 @@ pub enum Command {
     Run(run::Args),
     Check(check::Args),
     Schema(schema::Args),
+    Snapshots(snapshots::Args),
+    Ls(ls::Args),
+    Find(find::Args),
+    Verify(verify::Args),
+    Prune(prune::Args),
+    Status(status::Args),
     Simulate(Box<simulate::Args>),
 }
 
@@ -34,6 +47,12 @@ impl Command {
             Command::Run(args) => run::execute(&args, context),
             Command::Check(args) => check::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
+            Command::Snapshots(args) => snapshots::execute(&args, context),
+            Command::Ls(args) => ls::execute(&args, context),
+            Command::Find(args) => find::execute(&args, context),
+            Command::Verify(args) => verify::execute(&args, context),
+            Command::Prune(args) => prune::execute(&args, context),
+            Command::Status(args) => status::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
         }
     }
