@@ -79,6 +79,14 @@ impl Report {
     /// Failures that a summary names; all of them are in `failures.csv`.
     pub const FAILURES_SHOWN: usize = 10;
 
+    /// Adds a line of the summary for people. Programs find it under `details.notes`.
+    pub fn note(&mut self, line: String) {
+        let notes = self.details.entry("notes").or_insert_with(|| json!([]));
+        if let Value::Array(notes) = notes {
+            notes.push(line.into());
+        }
+    }
+
     /// The summary as one JSON object. Sizes are bytes, times RFC 3339 in UTC, durations seconds.
     pub fn to_json(&self) -> Value {
         let held = self.totals.held();
@@ -185,6 +193,9 @@ impl Report {
                 self.retries
             ));
         }
+        let notes = self.details.get("notes").and_then(Value::as_array);
+        let notes = notes.into_iter().flatten().filter_map(Value::as_str);
+        lines.extend(notes.map(|note| format!("  {}", printable(note))));
         for warning in &self.warnings {
             lines.push(format!("  warning   {}", printable(warning)));
         }

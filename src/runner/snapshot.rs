@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::find_roots;
-use super::{Error, Session, connect, publish};
+use super::{Error, Session, connect, prune, publish};
 use crate::archive::plain_or_derived;
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
@@ -42,7 +42,7 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let drive = connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
-    let _lock = lock(session, &archive, started).await?;
+    let lock = lock(session, &archive, started).await?;
     let begun = begin(session, &archive).await?;
 
     match work(session, &drive, &begun).await {
@@ -89,7 +89,9 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     publish::publish(session, &run, &ledger, &mut report).await?;
     // The state can go only when nothing holds it open.
     drop((ledger, run));
-    blocking(move || archive.discard()).await?;
+    let done = archive.clone();
+    blocking(move || done.discard()).await?;
+    prune::after_backup(session, &archive, &lock, &mut report).await;
     Ok(report)
 }
 

@@ -4,11 +4,15 @@
 mod support;
 
 mod backup;
+mod browse;
 mod cli;
 mod conformance;
 mod faults;
 mod jobs;
 mod layering;
-mod schedules;
 mod names;
+mod prune;
+mod schedules;
 mod tokens;
+mod verify;
+mod watched;

@@ -86,7 +86,9 @@ fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
         | runner::Error::Connect(_) => ExitCode::Usage,
-        runner::Error::Drive(_)
+        runner::Error::Prune(_)
+        | runner::Error::Stalled(_)
+        | runner::Error::Drive(_)
         | runner::Error::Archive(_)
         | runner::Error::Ledger(_)
         | runner::Error::Lost(_) => ExitCode::Failed,
