@@ -98,9 +98,12 @@ impl Summary {
             (count, _) => format!("{count} PROBLEMS"),
         };
         format!(
-            "{verdict}: {} snapshots, {} rows, {} files as they should be, {} read",
-            self.snapshots,
+            "{verdict}: {} rows of {} read, {} files as they should be, {} hashed",
             self.rows,
+            match self.snapshots {
+                1 => "1 snapshot".to_owned(),
+                count => format!("{count} snapshots"),
+            },
             self.good,
             size(self.bytes)
         )

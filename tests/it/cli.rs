@@ -139,7 +139,7 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
     let foreign = call(&bench, &["run", "job.toml"]);
     assert_eq!((foreign.code, foreign.stdout.as_str()), (1, ""));
     let message = "error: archive is not an archive: it has no ARCHIVE.json\n  \
-         hint: name an archive folder, or a new or empty folder for a new archive\n";
+                   hint: name an archive folder, or a new or empty folder for a new archive\n";
     assert_eq!(untimed(&foreign.stderr), format!("INFO preparing\n{message}"));
     assert_eq!(fs::read_dir(bench.folder().join("archive")).unwrap().count(), 1);
     fs::remove_dir_all(bench.folder().join("archive")).unwrap();
@@ -152,7 +152,7 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(
         text.contains("auth.token: environment variable DRIVEJOB_SIM_TOKEN: it is not set"),
         "{text}"

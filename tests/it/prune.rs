@@ -59,7 +59,7 @@ async fn the_rules_decide_what_stays_and_it_stays_whole() {
 
     let done = ask(&["--yes"]);
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.out.contains("4 snapshots removed"), "{}", done.out);
+    assert!(done.out.contains("removed 4 of them"), "{}", done.out);
     assert_eq!(nights(&bench), ["22", "24", "25"]);
     let after = tree_of(bench.shelf().path());
     for (path, bytes) in before {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::{Arc, Mutex};
 
+use drivejob::archive::{Archive, Holder};
 use drivejob::report::Status;
 use drivejob::sim::{Action, Rule};
 use drivejob::watch::read_status;
@@ -334,4 +335,43 @@ async fn a_run_in_which_nothing_moves_is_stopped_and_told_as_a_failure() {
     simulator.faults().clear();
     let next = bench.run().await.unwrap();
     assert_eq!((next.status, next.resumed), (Status::Complete, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_the_lock_is_noted_unless_another_has_it() {
+    let ear = Ear::open().await;
+    let simulator = simulator_with(&["/a.txt"]).await;
+    let bench = Bench::new(&simulator, Face::V2).telling(&ear, "");
+    bench.run().await.unwrap();
+    ear.heard();
+
+    // It ends before it comes to the lock.
+    let tenant = fs::read_to_string(bench.folder().join("tenant.toml")).unwrap();
+    bench.write(
+        "tenant.toml",
+        &tenant.replace("DRIVEJOB_SIM_TOKEN", "NOBODY_SET_IT"),
+    );
+    bench.run().await.unwrap_err();
+    assert_eq!(ear.paths(), ["/failure"]);
+    let status = || read_status(bench.shelf().path()).unwrap();
+    let last = status().job("job").last.unwrap();
+    assert_eq!(last.outcome, "failed");
+    assert!(last.message.unwrap().contains("NOBODY_SET_IT"));
+
+    let job = "kind = \"verify\"\narchive = \"archive\"\n[notify]\nsuccess = { env = \"SUCCESS\" }\n";
+    bench.write("check.toml", job);
+    assert_eq!(bench.ask(&["run", "check.toml"]).code, Some(0));
+    assert_eq!(status().job("check").last.unwrap().outcome, "complete");
+    assert_eq!(ear.paths(), ["/success"]);
+    let holder = Holder {
+        pid: 4711,
+        host: "nas-7".to_owned(),
+        since: jiff::Timestamp::UNIX_EPOCH,
+        job: "nightly".to_owned(),
+    };
+    let archive = Archive::open(bench.shelf().path()).unwrap();
+    let _lock = archive.lock(&holder).unwrap();
+    let before = status();
+    assert_eq!(bench.ask(&["run", "check.toml"]).code, Some(0));
+    assert_eq!((status(), ear.paths()), (before, vec!["/success".to_owned()]));
 }

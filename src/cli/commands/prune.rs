@@ -131,7 +131,7 @@ fn told(done: &Done) -> String {
         ""
     };
     format!(
-        "{} snapshots removed, {} files{freed}{stopped}",
+        "removed {} of them, {} files{freed}{stopped}",
         done.removed.len(),
         done.files
     )
