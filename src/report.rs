@@ -95,6 +95,14 @@ impl Report {
         self.alarms.fail && !self.alarms.raised.is_empty()
     }
 
+    /// Adds a line of the summary for people. Programs find it under `details.notes`.
+    pub fn note(&mut self, line: String) {
+        let notes = self.details.entry("notes").or_insert_with(|| json!([]));
+        if let Value::Array(notes) = notes {
+            notes.push(line.into());
+        }
+    }
+
     /// The summary as one JSON object. Sizes are bytes, times RFC 3339 in UTC, durations seconds.
     pub fn to_json(&self) -> Value {
         let held = self.totals.held();
@@ -200,6 +208,9 @@ impl Report {
         for (_, message) in &self.alarms.raised {
             lines.push(format!("  ALARM     {}", printable(message)));
         }
+        let notes = self.details.get("notes").and_then(Value::as_array);
+        let notes = notes.into_iter().flatten().filter_map(Value::as_str);
+        lines.extend(notes.map(|note| format!("  {}", printable(note))));
         for warning in &self.warnings {
             lines.push(format!("  warning   {}", printable(warning)));
         }

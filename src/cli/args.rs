@@ -10,7 +10,10 @@ Examples:
   drivejob check jobs/nightly.toml      Is the job file right?
   drivejob plan jobs/nightly.toml       How many calls, hours and nights would it take?
   drivejob run jobs/nightly.toml        Back up, or go on with an unfinished run
-  drivejob run --json jobs/nightly.toml > result.json";
+  drivejob run --json jobs/nightly.toml > result.json
+  drivejob status /srv/archive --max-age 26h
+  drivejob find /srv/archive '*.xlsx'   In which nights is there such a file?
+  drivejob verify /srv/archive          Can everything be read back?";
 
 /// Back up, restore, migrate and audit LINE WORKS Drive.
 #[derive(Debug, Parser)]

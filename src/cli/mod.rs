@@ -15,6 +15,8 @@ mod loopback;
 pub mod messages;
 pub mod progress;
 mod signals;
+mod table;
+mod target;
 pub mod terminal;
 
 use clap::Parser;

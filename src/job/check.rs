@@ -130,7 +130,10 @@ impl<'a> Check<'a> {
             .flatten()
             .filter_map(Schema::as_str)
         {
-            if node.member(required).is_none() {
+            let given = node
+                .member(required)
+                .filter(|member| !matches!(member.node.value, Value::Null));
+            if given.is_none() {
                 let property = known.and_then(|known| known.get(required));
                 let mut expected = property.map_or_else(String::new, |schema| self.expected(schema));
                 if let Some(about) = property.and_then(description) {

@@ -32,6 +32,11 @@ impl Share {
         self.0
     }
 
+    /// The share as a number from 0.0 to 1.0.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.millionths()) / 1_000_000.0
+    }
+
     /// So much of `whole`, rounded up, so that a share above nothing of something is never nothing.
     pub fn of(self, whole: u64) -> u64 {
         let part = (u128::from(whole) * u128::from(self.0)).div_ceil(1_000_000);

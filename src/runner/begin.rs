@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Error, Session};
+use super::{Error, Session, around};
 use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot, Stored};
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
@@ -43,16 +43,28 @@ pub(super) async fn open_archive(session: &Session, identity: &str) -> Result<Ar
     Ok(opened.await?)
 }
 
-/// Takes the archive's lock, which goes when the process does.
-pub(super) async fn lock(session: &Session, archive: &Archive, since: Timestamp) -> Result<Lock, Error> {
+/// Opens the job's archive, which must be there.
+pub(super) async fn open_existing(session: &Session) -> Result<Archive, Error> {
+    let path = job::resolve_path(&session.loaded.base, &session.loaded.job.archive);
+    Ok(blocking(move || Archive::open(path)).await?)
+}
+
+/// Takes the archive's lock, and with it the run's place in the status file. It is let go of when all that surrounds the
+/// run is done; asked for again, it is the same one.
+pub(super) async fn lock(session: &Session, archive: &Archive, since: Timestamp) -> Result<Arc<Lock>, Error> {
+    if let Some(lock) = session.around.lock() {
+        return Ok(lock);
+    }
     let holder = Holder {
         pid: session.host.pid,
         host: session.host.name.clone(),
         since,
         job: session.loaded.name.clone(),
     };
-    let archive = archive.clone();
-    Ok(blocking(move || archive.lock(&holder)).await?)
+    let locking = archive.clone();
+    let lock = Arc::new(blocking(move || locking.lock(&holder)).await?);
+    around::begin(session, archive, &lock, since).await;
+    Ok(lock)
 }
 
 /// Carries the unfinished run of this very job on, or begins a new one.

@@ -1,19 +1,24 @@
 //! A job becomes a run: opens the archive, connects to the tenant, calls the operation and gives back its report.
 
+mod around;
 mod begin;
 mod beside;
 mod compare;
+mod choice;
 mod connect;
+mod contacts;
 mod load;
 mod login;
 mod plan;
 mod pages;
+mod prune;
 mod publish;
 mod quotas;
 mod reference;
 mod roots;
 mod snapshot;
 mod window;
+mod verify;
 
 use std::fmt;
 use std::io;
@@ -21,12 +26,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::Map;
+
 use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
-use crate::report::Report;
+use crate::report::{Report, Status};
 use crate::stop::{Clock, Stop};
 use crate::{api, archive, backup, diff, drive, ledger, walk};
+use around::Around;
 
+pub use choice::choose_snapshot;
 pub use compare::Comparison;
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
@@ -102,6 +112,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The retention cannot be carried out.
+    #[error(transparent)]
+    Prune(crate::prune::Error),
+    /// Nothing moved for so long that the watchdog ended the run, and it did not end by itself.
+    #[error("nothing moved for {} s, so the run was ended", .0.as_secs())]
+    Stalled(Duration),
     /// Something of ours was not where it belongs: a bug.
     #[error("{0} was lost on the way; this is a bug of drivejob")]
     Lost(&'static str),
@@ -113,6 +129,15 @@ impl From<backup::Error> for Error {
             backup::Error::Drive(error) => Error::Drive(error),
             backup::Error::Ledger(error) => Error::Ledger(error),
             backup::Error::Archive(error) => Error::Archive(error),
+        }
+    }
+}
+
+impl From<crate::prune::Error> for Error {
+    fn from(error: crate::prune::Error) -> Error {
+        match error {
+            crate::prune::Error::Archive(error) => Error::Archive(error),
+            error => Error::Prune(error),
         }
     }
 }
@@ -130,18 +155,45 @@ pub(crate) struct Session {
     pub(crate) tally: Arc<Tally>,
     pub(crate) monitor: Arc<dyn Monitor>,
     pub(crate) stop: Stop,
+    pub(crate) around: Around,
 }
 
 impl Session {
     fn new(loaded: Loaded, host: &Host, monitor: Arc<dyn Monitor>, stop: Stop) -> Session {
         let tally = Arc::new(Tally::default());
-        let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
+        let around = Around::new();
+        let mut sinks = vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor];
+        sinks.extend(around.sinks());
         Session {
             loaded,
             host: host.clone(),
             tally,
-            monitor,
+            monitor: Arc::new(Tee(sinks)),
             stop,
+            around,
+        }
+    }
+
+    /// The report of a run that is complete so far and has nothing to say yet.
+    fn report(&self, archive: &archive::Archive, started: Timestamp) -> Report {
+        Report {
+            kind: self.loaded.job.kind.word(),
+            job: self.loaded.name.clone(),
+            archive: archive.path().display().to_string(),
+            snapshot: None,
+            status: Status::Complete,
+            started,
+            finished: started,
+            resumed: false,
+            totals: Default::default(),
+            calls: Default::default(),
+            waited: Duration::ZERO,
+            retries: 0,
+            roots: Vec::new(),
+            failures: Vec::new(),
+            warnings: Vec::new(),
+            alarms: Default::default(),
+            details: Map::new(),
         }
     }
 
@@ -179,8 +231,15 @@ pub async fn run(
         )),
         Hours::Shut(opens) => return Ok(window::shut(&session, opens)),
     };
-    match session.loaded.job.kind {
-        JobKind::Backup | JobKind::Audit => snapshot::run(&session).await,
+    around::run(&session, operate(&session)).await
+}
+
+/// The work of the job's kind.
+async fn operate(session: &Session) -> Result<Report, Error> {
+    match &session.loaded.job.kind {
+        JobKind::Backup | JobKind::Audit => snapshot::run(session).await,
+        JobKind::Verify(options) => verify::run(session, options).await,
+        JobKind::Prune => prune::run(session).await,
         _ => Err(Error::NoTenant),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Map;
 
 use super::begin::{Begun, begin, lock, open_archive};
 use super::roots::{Found, find_roots};
-use super::{Error, Session, connect, publish, quotas};
+use super::{Error, Session, connect, prune, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         connect::connect(tenant, limits, &session.host, Arc::clone(&session.monitor)).await?;
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
-    let _lock = lock(session, &archive, started).await?;
+    let lock = lock(session, &archive, started).await?;
     let begun = begin(session, &archive).await?;
 
     let ledger = begun.ledger.clone();
@@ -65,7 +65,13 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         Err(_) => false,
     };
     if is_over {
-        blocking(move || archive.discard()).await?;
+        let done = archive.clone();
+        blocking(move || done.discard()).await?;
+    }
+    if let Ok(report) = &mut ended
+        && report.snapshot.is_some()
+    {
+        prune::after_backup(session, &archive, &lock, report).await;
     }
     ended
 }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::archive::{self, Archive};
 use crate::id::SnapshotId;
 use crate::monitor::{Monitor, Phase};
+use crate::report::size;
 use crate::stop::Stop;
 use files::Checker;
 use rotation::{BUCKETS, Rotation};
@@ -86,6 +87,26 @@ impl Summary {
     /// Whether all that was read is as it should be. A stopped verification is good as far as it went.
     pub fn is_good(&self) -> bool {
         self.problems.count() == 0
+    }
+
+    /// The summary for people, in one line.
+    pub fn to_text(&self) -> String {
+        let verdict = match (self.problems.count(), self.stopped) {
+            (0, false) => "good".to_owned(),
+            (0, true) => "good as far as it went, STOPPED before its end".to_owned(),
+            (1, _) => "1 PROBLEM".to_owned(),
+            (count, _) => format!("{count} PROBLEMS"),
+        };
+        format!(
+            "{verdict}: {} rows of {} read, {} files as they should be, {} hashed",
+            self.rows,
+            match self.snapshots {
+                1 => "1 snapshot".to_owned(),
+                count => format!("{count} snapshots"),
+            },
+            self.good,
+            size(self.bytes)
+        )
     }
 
     /// The summary as one JSON object. Sizes are bytes.

@@ -8,8 +8,7 @@ use std::time::Duration;
 use super::store::{read_status, write_status};
 use crate::id::DriveId;
 use crate::monitor::{Counter, DriveState, Monitor, Phase, Transfer, Waiting};
-use crate::notify::Event;
-use crate::status::{LastRun, Record, Running, StatusFile};
+use crate::status::{Record, Running, StatusFile};
 use crate::stop::Clock;
 
 /// A run's part of the status file. Give it to the run beside the other sinks, and let [`Heartbeat::beating`] run beside the work.
@@ -81,6 +80,7 @@ impl Heartbeat {
     /// What the system said.
     pub fn beat(&self) -> io::Result<()> {
         let mut file = self.file();
+        // A beat that comes late must not write over what another run wrote since.
         if let Some(run) = &mut file.run {
             let pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
             run.updated = self.clock.now();
@@ -93,8 +93,9 @@ impl Heartbeat {
                     (value > 0).then(|| ((*name).to_owned(), value))
                 })
                 .collect();
+            return write_status(&self.archive, &file, false);
         }
-        write_status(&self.archive, &file, false)
+        Ok(())
     }
 
     /// Writes a heartbeat every `pause`, for ever. Drop the future when the run ends.
@@ -107,24 +108,11 @@ impl Heartbeat {
         }
     }
 
-    /// Notes what became of telling `event`.
-    ///
-    /// # Errors
-    /// What the system said.
-    pub fn told(&self, job: &str, event: Event, result: Result<(), String>) -> io::Result<()> {
+    /// Changes the file for good: how the run ended, what became of telling it. The error is for a warning.
+    pub fn note<T>(&self, change: impl FnOnce(&mut StatusFile) -> T) -> (T, io::Result<()>) {
         let mut file = self.file();
-        file.told(job, event, self.clock.now(), result);
-        write_status(&self.archive, &file, true)
-    }
-
-    /// Notes how the run ended.
-    ///
-    /// # Errors
-    /// What the system said.
-    pub fn end(&self, last: LastRun) -> io::Result<()> {
-        let mut file = self.file();
-        file.end(last);
-        write_status(&self.archive, &file, true)
+        let value = change(&mut file);
+        (value, write_status(&self.archive, &file, true))
     }
 
     fn file(&self) -> std::sync::MutexGuard<'_, StatusFile> {
@@ -191,6 +179,8 @@ mod tests {
 
     use super::super::status_path;
     use super::*;
+    use crate::notify::Event;
+    use crate::status::LastRun;
 
     fn second(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -254,10 +244,18 @@ mod tests {
             message: None,
             missed: 2,
         };
-        heartbeat.end(last.clone()).unwrap();
-        heartbeat
-            .told("night", Event::Success, Err("no answer".to_owned()))
-            .unwrap();
+        let (told, written) = heartbeat.note(|file| {
+            file.end(last.clone());
+            file.told("night", Event::Success, second(160), Err("no answer".to_owned()));
+            file.job("night").told()
+        });
+        written.unwrap();
+        assert_eq!(told, None);
+        // A beat that was under way when the run ended.
+        fs::remove_file(status_path(folder.path())).unwrap();
+        heartbeat.beat().unwrap();
+        assert!(!status_path(folder.path()).exists());
+        heartbeat.note(|_| ()).1.unwrap();
         let seen = read_status(folder.path()).unwrap();
         assert_eq!(seen.run, None);
         assert_eq!(seen.job("night").last, Some(last));

@@ -1,15 +1,22 @@
 //! The commands, one file each: a struct of arguments whose doc comments are the help, and a function that obeys it.
 
 pub mod check;
-pub mod login;
-pub mod plan;
 pub mod diff;
+pub mod find;
+pub mod login;
+pub mod ls;
+pub mod plan;
 mod problems;
+pub mod prune;
 pub mod report;
 pub mod run;
 pub mod schema;
-mod simulated;
 pub mod simulate;
+mod simulated;
+pub mod snapshots;
+pub mod status;
+mod value;
+pub mod verify;
 
 use clap::Subcommand;
 
@@ -22,15 +29,18 @@ use super::messages::CommandError;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Run(run::Args),
-    /// Say what a backup or audit job would do.
     Plan(plan::Args),
-    /// Log in to a tenant in a browser.
-    Login(login::Args),
-    /// Check job and tenant files.
     Check(check::Args),
-    Diff(diff::Args),
-    Report(report::Args),
     Schema(schema::Args),
+    Login(login::Args),
+    Snapshots(snapshots::Args),
+    Ls(ls::Args),
+    Find(find::Args),
+    Diff(diff::Args),
+    Verify(verify::Args),
+    Prune(prune::Args),
+    Report(report::Args),
+    Status(status::Args),
     Simulate(Box<simulate::Args>),
 }
 
@@ -49,6 +59,12 @@ impl Command {
             Command::Diff(args) => diff::execute(&args, context),
             Command::Report(args) => report::execute(&args, context),
             Command::Schema(args) => schema::execute(&args, context),
+            Command::Snapshots(args) => snapshots::execute(&args, context),
+            Command::Ls(args) => ls::execute(&args, context),
+            Command::Find(args) => find::execute(&args, context),
+            Command::Verify(args) => verify::execute(&args, context),
+            Command::Prune(args) => prune::execute(&args, context),
+            Command::Status(args) => status::execute(&args, context),
             Command::Simulate(args) => simulate::execute(&args, context),
         }
     }

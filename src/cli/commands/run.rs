@@ -87,7 +87,9 @@ pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::Filter(_)
         | runner::Error::Connect(_)
         | runner::Error::NotPlanned(_) => ExitCode::Usage,
-        runner::Error::Drive(_)
+        runner::Error::Prune(_)
+        | runner::Error::Stalled(_)
+        | runner::Error::Drive(_)
         | runner::Error::Archive(_)
         | runner::Error::Ledger(_)
         | runner::Error::Diff(_)

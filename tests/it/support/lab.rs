@@ -274,11 +274,11 @@ pub(crate) fn assert_clean(bench: &Bench) {
         .filter_map(|(path, bytes)| bytes.map(|_| path))
         .collect();
     assert_eq!(lying, named, "{}", snapshot.id);
-    let top: Vec<_> = names(&snapshot.path);
-    assert_eq!(
-        top,
-        ["HEAD.json", "TAIL.json", "failures.csv", "files", "manifest.csv"]
-    );
+    let mut expected = vec!["HEAD.json", "TAIL.json", "failures.csv", "files", "manifest.csv"];
+    if snapshot.head.previous.is_some() && snapshot.path.join("diff.csv").exists() {
+        expected.insert(2, "diff.csv");
+    }
+    assert_eq!(names(&snapshot.path), expected);
 }
 
 /// Checks that every snapshot has all that its manifest says.
