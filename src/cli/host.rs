@@ -25,6 +25,7 @@ pub(super) fn host() -> Result<Host, CommandError> {
         clock: Clock::new(Timestamp::now),
         name: name(),
         pid: std::process::id(),
+        first_pause: None,
     })
 }
 

@@ -78,10 +78,12 @@ pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> R
         .map(|path| job::resolve_path(&file.base, path))
         .collect();
     config.allow_plain_http = tenant.allow_plain_http;
+    let usual = RetryPolicy::default();
     config.retry = RetryPolicy {
         tries: limits.attempts,
         time: limits.retry_for,
-        ..RetryPolicy::default()
+        first_delay: host.first_pause.unwrap_or(usual.first_delay),
+        ..usual
     };
     config.timeouts = Timeouts {
         headers: limits.timeout,

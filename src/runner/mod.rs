@@ -11,6 +11,7 @@ mod snapshot;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
@@ -37,6 +38,8 @@ pub struct Host {
     pub name: String,
     /// This process's number, for the lock.
     pub pid: u32,
+    /// The pause after the first failure of a call, where it is not the usual one of [`api::RetryPolicy`].
+    pub first_pause: Option<Duration>,
 }
 
 impl fmt::Debug for Host {

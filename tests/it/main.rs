@@ -1,6 +1,9 @@
 //! One test binary, one file a theme.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod support;
+
+mod backup;
 mod jobs;
 mod layering;
 mod schedules;

@@ -1,0 +1,221 @@
+//! A job in a temporary folder, with everything a run takes from its machine.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use drivejob::monitor::{Monitor, Silent};
+use drivejob::report::Report;
+use drivejob::runner::{self, Host, Loaded};
+use drivejob::sim::{CONSUMER_KEY_VARIABLE, Simulator, TOKEN_VARIABLE};
+use drivejob::stop::{Clock, Stop};
+use jiff::{SignedDuration, Timestamp};
+use tempfile::TempDir;
+
+use super::Shelf;
+
+/// How long a run may take that is expected to end at once. Far beyond what it takes, so that only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The API generation that a job talks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    V2,
+    Classic,
+}
+
+impl Face {
+    pub(crate) const BOTH: [Face; 2] = [Face::V2, Face::Classic];
+}
+
+/// A folder with a job file, a tenant file, a state folder and an archive. It goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    folder: TempDir,
+    variables: BTreeMap<String, String>,
+    keys: BTreeMap<String, String>,
+    limits: BTreeMap<String, String>,
+    tables: String,
+    nights: Arc<AtomicI64>,
+}
+
+impl Bench {
+    /// A backup of `me` from a simulator through one of its faces, as fast as it goes, with short patience.
+    pub(crate) fn new(simulator: &Simulator, face: Face) -> Bench {
+        let bench = Bench::empty();
+        let (text, variables) = tenant_file(simulator, face);
+        let bench = variables
+            .into_iter()
+            .fold(bench, |bench, (name, value)| bench.variable(name, &value));
+        bench.write("tenant.toml", &text);
+        bench
+            .key("tenant", "\"tenant.toml\"")
+            .limit("requests-per-minute", "\"unlimited\"")
+            .limit("attempts", "3")
+            .limit("timeout", "\"2s\"")
+    }
+
+    /// A backup of `me` without a tenant.
+    pub(crate) fn empty() -> Bench {
+        let folder = TempDir::with_prefix("drivejob-it-").unwrap();
+        let bench = Bench {
+            folder,
+            variables: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            tables: String::new(),
+            nights: Arc::new(AtomicI64::new(0)),
+        };
+        bench
+            .key("kind", "\"backup\"")
+            .key("archive", "\"archive\"")
+            .key("drives", "[\"me\"]")
+    }
+
+    /// Sets a key of the job, written as TOML.
+    pub(crate) fn key(mut self, name: &str, value: &str) -> Bench {
+        self.keys.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets a key of the job's `[limits]`, written as TOML.
+    pub(crate) fn limit(mut self, name: &str, value: &str) -> Bench {
+        self.limits.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Adds further tables to the job.
+    pub(crate) fn table(mut self, text: &str) -> Bench {
+        self.tables.push_str(text);
+        self.tables.push('\n');
+        self
+    }
+
+    /// Sets a variable of the run's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Bench {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into the folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes the job file as it now is, and says where.
+    pub(crate) fn job_file(&self) -> PathBuf {
+        let pairs = |pairs: &BTreeMap<String, String>| -> String {
+            pairs
+                .iter()
+                .map(|(name, value)| format!("{name} = {value}\n"))
+                .collect()
+        };
+        let mut text = pairs(&self.keys);
+        if !self.limits.is_empty() {
+            text += &format!("\n[limits]\n{}", pairs(&self.limits));
+        }
+        text += &format!("\n{}", self.tables);
+        self.write("job.toml", &text)
+    }
+
+    /// The job, read and checked.
+    pub(crate) fn loaded(&self) -> Loaded {
+        runner::load(&self.job_file()).unwrap()
+    }
+
+    /// The archive, as it lies there.
+    pub(crate) fn shelf(&self) -> Shelf {
+        Shelf::open(self.folder().join("archive"))
+    }
+
+    /// The state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder().join("state")
+    }
+
+    /// Lets a day pass for all later runs in this process.
+    pub(crate) fn next_night(&self) {
+        self.nights.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The machine that runs in this process see.
+    pub(crate) fn host(&self) -> Host {
+        let variables = self.variables.clone();
+        let nights = Arc::clone(&self.nights);
+        Host {
+            variable: Arc::new(move |name| variables.get(name).cloned()),
+            state_dir: self.state(),
+            clock: Clock::new(move || {
+                Timestamp::now() + SignedDuration::from_hours(24 * nights.load(Ordering::Relaxed))
+            }),
+            name: "bench".to_owned(),
+            pid: std::process::id(),
+            first_pause: Some(Duration::from_millis(1)),
+        }
+    }
+
+    /// Runs the job in this process. A run that hangs fails the test.
+    pub(crate) async fn run(&self) -> Result<Report, runner::Error> {
+        self.run_with(Arc::new(Silent), Stop::new()).await
+    }
+
+    /// As [`Bench::run`], with a listener and a stop.
+    pub(crate) async fn run_with(
+        &self,
+        monitor: Arc<dyn Monitor>,
+        stop: Stop,
+    ) -> Result<Report, runner::Error> {
+        let host = self.host();
+        let run = runner::run(self.loaded(), &host, monitor, stop);
+        tokio::time::timeout(PATIENCE, run).await.expect("the run hangs")
+    }
+
+    /// Runs the job as [`Bench::run`], a day after the run before.
+    pub(crate) async fn run_next_night(&self) -> Result<Report, runner::Error> {
+        self.next_night();
+        self.run().await
+    }
+
+    /// The program, in a sealed environment and with the folder as its working directory.
+    pub(crate) fn program(&self) -> assert_cmd::Command {
+        assert_cmd::Command::from_std(self.process())
+    }
+
+    /// As [`Bench::program`], for those who start it by themselves.
+    pub(crate) fn process(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_drivejob"));
+        command
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("HOME", self.folder())
+            .env("DRIVEJOB_STATE_DIR", self.state())
+            .env("NO_COLOR", "1")
+            .envs(&self.variables)
+            .current_dir(self.folder());
+        command
+    }
+}
+
+/// A tenant file for a face of the simulator, and the variables it refers to.
+pub(crate) fn tenant_file(simulator: &Simulator, face: Face) -> (String, Vec<(&'static str, String)>) {
+    match face {
+        Face::V2 => {
+            let (text, token) = simulator.tenant_file_v2();
+            (text, vec![(TOKEN_VARIABLE, token)])
+        }
+        Face::Classic => {
+            let (text, token, key) = simulator.tenant_file_classic();
+            (text, vec![(TOKEN_VARIABLE, token), (CONSUMER_KEY_VARIABLE, key)])
+        }
+    }
+}

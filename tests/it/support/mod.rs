@@ -1,0 +1,9 @@
+//! What the themes share: a job in a folder of its own, listeners, and snapshots read back.
+
+mod bench;
+mod listener;
+mod shelf;
+
+pub(crate) use bench::{Bench, Face, tenant_file};
+pub(crate) use listener::Recorder;
+pub(crate) use shelf::{Held, Shelf, held, sha256, tree_of, truth};
