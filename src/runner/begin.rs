@@ -164,7 +164,7 @@ fn short_hash(text: &str) -> u64 {
 }
 
 /// The fingerprint's text is long; its stable digest is enough to see a change.
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     format!("{:016x}", archive::fold(text))
 }
 

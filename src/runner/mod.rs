@@ -5,8 +5,11 @@ mod connect;
 mod load;
 mod publish;
 mod reference;
+mod restore;
 mod roots;
 mod snapshot;
+mod source;
+mod target;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,10 +20,11 @@ use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
 use crate::report::Report;
 use crate::stop::{Clock, Stop};
-use crate::{api, archive, backup, drive, ledger, walk};
+use crate::{api, archive, backup, drive, ledger, manifest, walk};
 
 pub use load::{LoadError, Loaded, TenantFile, load};
 pub use reference::UnresolvedReference;
+pub use restore::PlannedRestore;
 
 /// Looks up an environment variable by its name.
 pub type Lookup = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -75,6 +79,25 @@ pub enum Error {
     /// The run's state failed.
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
+    /// A folder or file outside the archive cannot be written: a result, or the folder that is restored into.
+    #[error("cannot write {path}")]
+    Results {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A table cannot be written.
+    #[error(transparent)]
+    Table(#[from] manifest::Error),
+    /// The map of old and new drives cannot be used.
+    #[error("the map {path} cannot be used")]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something of ours was not where it belongs: a bug.
     #[error("{0} was lost on the way; this is a bug of drivejob")]
     Lost(&'static str),
@@ -96,6 +119,18 @@ impl From<walk::Error> for Error {
     }
 }
 
+impl From<crate::restore::Error> for Error {
+    fn from(error: crate::restore::Error) -> Error {
+        use crate::restore::Error as Below;
+        match error {
+            Below::Drive(error) => Error::Drive(error),
+            Below::Ledger(error) => Error::Ledger(error),
+            Below::Results { path, source } => Error::Results { path, source },
+            Below::Table(error) => Error::Table(error),
+        }
+    }
+}
+
 /// What every kind of run works with.
 pub(crate) struct Session {
     pub(crate) loaded: Loaded,
@@ -106,6 +141,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    fn new(loaded: Loaded, host: &Host, monitor: Arc<dyn Monitor>, stop: Stop) -> Session {
+        let tally = Arc::new(Tally::default());
+        let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
+        Session {
+            loaded,
+            host: host.clone(),
+            tally,
+            monitor,
+            stop,
+        }
+    }
+
     /// Fills in what the whole run has counted so far.
     fn add_figures(&self, report: &mut Report) {
         report.finished = self.host.clock.now();
@@ -130,17 +177,27 @@ pub async fn run(
     monitor: Arc<dyn Monitor>,
     stop: Stop,
 ) -> Result<Report, Error> {
-    let tally = Arc::new(Tally::default());
-    let monitor = Arc::new(Tee(vec![Arc::clone(&tally) as Arc<dyn Monitor>, monitor]));
-    let session = Session {
-        loaded,
-        host: host.clone(),
-        tally,
-        monitor,
-        stop,
-    };
-    match session.loaded.job.kind {
+    let session = Session::new(loaded, host, monitor, stop);
+    match &session.loaded.job.kind {
         JobKind::Backup | JobKind::Audit => snapshot::run(&session).await,
+        JobKind::Restore(options) => restore::run(&session, options).await,
+        _ => Err(Error::NoTenant),
+    }
+}
+
+/// Says what a restore would do: its steps, and a readiness scan. Nothing is written, neither to the archive nor to the
+/// target; of the target only its drives are asked for.
+///
+/// # Errors
+/// As [`run`]; [`Error::NoTenant`] for a job of another kind.
+pub async fn plan_restore(
+    loaded: Loaded,
+    host: &Host,
+    monitor: Arc<dyn Monitor>,
+) -> Result<PlannedRestore, Error> {
+    let session = Session::new(loaded, host, monitor, Stop::new());
+    match &session.loaded.job.kind {
+        JobKind::Restore(options) => restore::plan(&session, options).await,
         _ => Err(Error::NoTenant),
     }
 }

@@ -6,4 +6,5 @@ mod support;
 mod backup;
 mod jobs;
 mod layering;
+mod restore;
 mod schedules;

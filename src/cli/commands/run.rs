@@ -85,10 +85,13 @@ fn exit_of(error: &runner::Error) -> ExitCode {
         runner::Error::Reference(_)
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
+        | runner::Error::Map { .. }
         | runner::Error::Connect(_) => ExitCode::Usage,
         runner::Error::Drive(_)
         | runner::Error::Archive(_)
         | runner::Error::Ledger(_)
+        | runner::Error::Results { .. }
+        | runner::Error::Table(_)
         | runner::Error::Lost(_) => ExitCode::Failed,
     }
 }
