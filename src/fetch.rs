@@ -246,7 +246,6 @@ impl Fetch<'_> {
                 Piece::Bytes(bytes) => {
                     let count = bytes.len() as u64;
                     self.throttle.pass(count).await;
-                    self.monitor.count(Counter::BytesMoved, count);
                     self.monitor.transfer(self.slot, Transfer::Advanced(count));
                     sink.write(bytes).await?;
                     // More than was listed can only be a wrong answer, and it might not end.
@@ -276,8 +275,10 @@ fn differs(now: &Entry, before: &Entry) -> bool {
     now.size != before.size || now.modified != before.modified
 }
 
-fn succeed(work: &Work, entry: Entry, stored: Stored, attempts: u32) -> Settled {
+fn succeed(work: &Work, mut entry: Entry, stored: Stored, attempts: u32) -> Settled {
     let bytes = stored.size;
+    // Where the listing told no size, the bytes do.
+    entry.size.get_or_insert(bytes);
     let done = Done {
         sha256: Some(stored.sha256),
         stored_at: Some(stored.stored_at),

@@ -4,7 +4,12 @@
 mod support;
 
 mod backup;
+mod cli;
+mod conformance;
+mod faults;
 mod jobs;
 mod layering;
 mod restore;
 mod schedules;
+mod names;
+mod tokens;

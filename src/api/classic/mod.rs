@@ -20,10 +20,12 @@ use crate::id::{DriveId, Family, FileId};
 pub(super) mod addresses;
 #[cfg(test)]
 mod tests;
+mod place;
 mod upload;
 mod wire;
 
 use addresses::Addresses;
+use place::{Place, Turn};
 
 /// Items asked for in one page. The most that are given is not known; fewer are taken as they come.
 const PAGE: usize = 200;
@@ -166,6 +168,7 @@ impl Tenant {
             let query = [("offset", from.as_str()), ("limit", limit.as_str())];
             let call = self.call(operation, "group-folders", "groups".to_owned(), None, &query)?;
             let (items, more) = self.client.call(&call, read_page).await?;
+            let more = more.unwrap_or(!items.is_empty());
             offset += items.len();
             for item in items {
                 let Some((group, name)) = group_of(&item) else {
@@ -295,7 +298,7 @@ fn read_entry(
         .map_err(|broken| format!("the answer is no file or folder ({})", broken.reason))
 }
 
-fn read_page(answer: &Answer) -> std::result::Result<(Vec<Value>, bool), String> {
+fn read_page(answer: &Answer) -> std::result::Result<(Vec<Value>, Option<bool>), String> {
     wire::page(wire::bare(answer.json()?)?)
 }
 
@@ -348,20 +351,34 @@ impl Drive for Tenant {
 
     async fn children(&self, folder: &Entry, page: Option<&PageToken>) -> Result<Page> {
         let spot = self.spot(folder).await?;
-        let offset: usize = match page {
-            None => 0,
-            Some(PageToken(token)) => token.parse().map_err(|_| {
+        let place = match page {
+            None => Place::default(),
+            Some(PageToken(token)) => Place::read(token).ok_or_else(|| {
                 let message = "the page is named by no offset";
                 Error::new(ErrorKind::Protocol, "classic.list", subject(folder), message)
             })?,
         };
-        let (from, limit) = (offset.to_string(), PAGE.to_string());
+        let (from, limit) = (place.from().to_string(), PAGE.to_string());
         let query = [("offset", from.as_str()), ("limit", limit.as_str())];
         let call = self.call("classic.list", "list", subject(folder), Some(&spot), &query)?;
-        let (items, more) = self.client.call(&call, read_page).await?;
+        let (mut items, more) = self.client.call(&call, read_page).await?;
+        let full = items.len() >= PAGE;
+        let next = match place.after(&mut items, more) {
+            Turn::On(next) => next,
+            Turn::Back(place) => Some(place),
+            Turn::Restless => {
+                let message = "the folder kept changing while it was listed";
+                return Err(Error::new(
+                    ErrorKind::Changed,
+                    "classic.list",
+                    subject(folder),
+                    message,
+                ));
+            }
+        };
         let mut page = Page {
-            next: more.then(|| PageToken((offset + items.len()).to_string())),
-            full: items.len() >= PAGE,
+            next: next.map(|place| PageToken(place.to_string())),
+            full,
             ..Page::default()
         };
         let parent = Some((&folder.id, spot.location.as_str()));

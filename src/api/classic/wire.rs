@@ -134,16 +134,16 @@ fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Times
     Some(Some(time))
 }
 
-/// One page of a listing: its items, and whether more follow.
-pub(super) fn page(mut raw: Value) -> Result<(Vec<Value>, bool), String> {
+/// One page of a listing: its items, and whether more follow, where the answer tells that.
+pub(super) fn page(mut raw: Value) -> Result<(Vec<Value>, Option<bool>), String> {
     let more = match raw.get("hasMore") {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::Bool(true)) => true,
+        None | Some(Value::Null) => None,
+        Some(Value::Bool(more)) => Some(*more),
         Some(_) => return Err("'hasMore' is neither true nor false".to_owned()),
     };
     match raw.get_mut("items").map(Value::take) {
         // An empty page that promises more would be asked for without end.
-        Some(Value::Array(items)) if items.is_empty() && more => {
+        Some(Value::Array(items)) if items.is_empty() && more == Some(true) => {
             Err("an empty page says that more follow".to_owned())
         }
         Some(Value::Array(items)) => Ok((items, more)),
@@ -249,9 +249,10 @@ mod tests {
     fn pages_and_envelopes() {
         assert_eq!(
             page(json!({"items": [1], "hasMore": true})),
-            Ok((vec![json!(1)], true))
+            Ok((vec![json!(1)], Some(true)))
         );
-        assert_eq!(page(json!({"items": []})), Ok((vec![], false)));
+        assert_eq!(page(json!({"items": []})), Ok((vec![], None)));
+        assert_eq!(page(json!({"items": [], "hasMore": null})), Ok((vec![], None)));
         for wrong in [
             json!({"items": [], "hasMore": true}),
             json!({"items": [], "hasMore": "no"}),

@@ -379,6 +379,7 @@ impl Client {
         let client = Arc::clone(self);
         Box::pin(async move {
             let mut budget = client.budget();
+            let mut unread = false;
             loop {
                 let shot = Shot {
                     method: Method::POST,
@@ -391,9 +392,17 @@ impl Client {
                 };
                 match client.exchange(&work, shot).await? {
                     Ok(whole) if (200..=299).contains(&whole.status) => {
-                        return Answer { body: whole.body }
-                            .json()
-                            .map_err(|message| work.error(ErrorKind::Protocol, message).into());
+                        let kind = ErrorKind::Protocol;
+                        match (Answer { body: whole.body }).json() {
+                            Ok(value) => return Ok(value),
+                            Err(message) if unread => {
+                                return Err(client.spent(&work, &budget, kind, message, None));
+                            }
+                            Err(message) => {
+                                unread = true;
+                                client.pause(&work, &mut budget, kind, message, None).await?;
+                            }
+                        }
                     }
                     Ok(whole) => {
                         let refusal = client.read_refusal(&whole);

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::Shelf;
 
 /// How long a run may take that is expected to end at once. Far beyond what it takes, so that only a hang meets it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The API generation that a job talks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,38 @@ impl Bench {
             .limit("timeout", "\"2s\"")
     }
 
+    /// As [`Bench::new`], with other lines in `[auth]` than the access token's.
+    pub(crate) fn with_auth(simulator: &Simulator, face: Face, auth: &str) -> Bench {
+        let bench = Bench::new(simulator, face);
+        let (text, _) = tenant_file(simulator, face);
+        let line = format!("token = {{ env = \"{TOKEN_VARIABLE}\" }}");
+        assert!(text.contains(&line));
+        bench.write("tenant.toml", &text.replace(&line, auth));
+        bench
+    }
+
+    /// As [`Bench::new`], with a refresh token that is kept in `tenant.tokens`.
+    pub(crate) fn with_refresh_token(simulator: &Simulator) -> Bench {
+        let auth = "client-id = \"sim-client\"\nclient-secret = { env = \"CLIENT_SECRET\" }\n\
+                    refresh-token = { env = \"REFRESH_TOKEN\" }\ntoken-store = \"tenant.tokens\"";
+        Bench::with_auth(simulator, Face::V2, auth)
+            .variable("CLIENT_SECRET", &simulator.options().client_secret)
+            .variable("REFRESH_TOKEN", &simulator.options().refresh_token)
+    }
+
+    /// As [`Bench::new`] through the classic face, with a server token for which a JWT is signed.
+    pub(crate) fn with_server_token(simulator: &Simulator) -> Bench {
+        let auth = "server-id = \"sim-server\"\nprivate-key = { env = \"PRIVATE_KEY\" }";
+        Bench::with_auth(simulator, Face::Classic, auth).variable("PRIVATE_KEY", &private_key())
+    }
+
     /// A backup of `me` without a tenant.
     pub(crate) fn empty() -> Bench {
-        let folder = TempDir::with_prefix("drivejob-it-").unwrap();
+        // In memory where the system offers that: a run makes every file durable, which a disk takes its time for.
+        let memory = Path::new("/dev/shm");
+        let folder = TempDir::with_prefix_in("drivejob-it-", memory)
+            .or_else(|_| TempDir::with_prefix("drivejob-it-"))
+            .unwrap();
         let bench = Bench {
             folder,
             variables: BTreeMap::new(),
@@ -210,6 +239,25 @@ impl Bench {
             .current_dir(self.folder());
         command
     }
+}
+
+/// An RSA key in PEM, as a developer console gives it.
+pub(crate) fn private_key() -> String {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use base64::Engine;
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let der: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    let text = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        lines.join("\n")
+    )
 }
 
 /// A tenant file for a face of the simulator, and the variables it refers to.

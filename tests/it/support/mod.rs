@@ -1,5 +1,8 @@
 //! What the themes share: a job in a folder of its own, listeners, and snapshots read back.
 
+// Each theme takes what it needs.
+#![allow(dead_code, unused_imports)]
+
 mod bench;
 mod listener;
 mod shelf;
