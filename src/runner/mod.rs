@@ -3,6 +3,7 @@
 mod begin;
 mod connect;
 mod load;
+mod migrate;
 mod publish;
 mod reference;
 mod restore;
@@ -90,6 +91,12 @@ pub enum Error {
     /// A table cannot be written.
     #[error(transparent)]
     Table(#[from] manifest::Error),
+    /// A migration cannot upload through the classic API, which keeps no modified times.
+    #[error("the target of a migration must speak API 2.0")]
+    ClassicTarget,
+    /// Drives of the source have no place to go.
+    #[error("these drives have no place to go: {0}")]
+    Unmapped(String),
     /// The map of old and new drives cannot be used.
     #[error("the map {path} cannot be used")]
     Map {
@@ -181,6 +188,7 @@ pub async fn run(
     match &session.loaded.job.kind {
         JobKind::Backup | JobKind::Audit => snapshot::run(&session).await,
         JobKind::Restore(options) => restore::run(&session, options).await,
+        JobKind::Migrate(options) => migrate::run(&session, options).await,
         _ => Err(Error::NoTenant),
     }
 }

@@ -9,6 +9,7 @@ use globset::GlobBuilder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::begin::holds_bytes;
 use crate::archive::{self, Archive, Snapshot};
 use crate::entry::Scope;
 use crate::filter::Filter;
@@ -24,11 +25,6 @@ const SNAPSHOTS_SEARCHED: usize = 70;
 
 /// Other copies of the same bytes that are tried.
 const COPIES_TRIED: usize = 4;
-
-/// The kinds of snapshots that hold bytes.
-fn holds_bytes(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.head.kind.as_str(), "backup" | "migrate")
-}
 
 /// The snapshot that a job means. `latest` and days mean complete ones alone; a name means that one, whatever it is.
 pub(super) fn choose(
@@ -54,7 +50,7 @@ pub(super) fn choose(
         .rev()
         .filter(|id| id.time().is_some_and(|time| time < end))
         .filter_map(|id| archive.snapshot(id).ok())
-        .find(|snapshot| holds_bytes(snapshot) && snapshot.is_complete())
+        .find(|snapshot| holds_bytes(&snapshot.head.kind) && snapshot.is_complete())
         .ok_or(archive::Error::NoSnapshot(word))
 }
 

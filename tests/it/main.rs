@@ -9,6 +9,7 @@ mod conformance;
 mod faults;
 mod jobs;
 mod layering;
+mod migrate;
 mod restore;
 mod schedules;
 mod names;

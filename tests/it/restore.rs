@@ -5,20 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use drivejob::id::DriveId;
 use drivejob::manifest::{Outcome, Row, read_table};
-use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Silent, Transfer, Waiting};
+use drivejob::monitor::Silent;
 use drivejob::report::Status;
 use drivejob::runner;
 use drivejob::sim::{
     Action, Change, GeneratedSpec, Names, Options, Rule, SharedWorld, Simulator, Sizes, World,
 };
-use drivejob::stop::{Stop, StopReason};
+use drivejob::stop::Stop;
 
-use crate::support::{Bench, Face, sha256, tree_of, truth};
+use crate::support::{Bench, Face, StopAt, held, sha256, tree_of, truth};
 
 /// How many files the largest of these trees has; `DRIVEJOB_TEST_FILES` says another number.
 fn files() -> usize {
@@ -122,7 +120,7 @@ fn of_rows(rows: &[Row]) -> Tree {
     let mut found: Tree = rows
         .iter()
         .map(|row| {
-            let held = crate::support::held(row);
+            let held = held(row);
             let modified = (held.kind == "file").then_some(held.modified);
             (held.path, held.kind, held.size, held.sha256, modified)
         })
@@ -545,28 +543,6 @@ async fn a_full_drive_takes_what_fits_and_the_rest_comes_when_there_is_room() {
     assert_same(tree(&old.world(), true), tree(&new.world(), true));
 }
 
-/// Stops a run at its n-th call.
-#[derive(Debug)]
-struct StopAt {
-    calls: AtomicU64,
-    at: u64,
-    stop: Stop,
-}
-
-impl Monitor for StopAt {
-    fn count(&self, _: Counter, _: u64) {}
-    fn transfer(&self, _: usize, _: Transfer<'_>) {}
-    fn waiting(&self, _: &Waiting) {}
-    fn problem(&self, _: &str, _: &str) {}
-    fn phase(&self, _: Phase) {}
-    fn drive(&self, _: &DriveId, _: DriveState) {}
-    fn call(&self, _: &'static str, _: Option<u16>) {
-        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
-            self.stop.abort(StopReason::Interrupted);
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_stopped_anywhere_goes_on_to_the_same_end() {
     let old = serve(small()).await;
@@ -577,12 +553,8 @@ async fn a_restore_that_is_stopped_anywhere_goes_on_to_the_same_end() {
             let new = serve(empty()).await;
             let job = restoring(&archive, &new, face).limit("uploads", "2");
             let stop = Stop::new();
-            let monitor = StopAt {
-                calls: AtomicU64::new(0),
-                at,
-                stop: stop.clone(),
-            };
-            let first = job.run_with(Arc::new(monitor), stop.clone()).await.unwrap();
+            let monitor = Arc::new(StopAt::new(at, &stop));
+            let first = job.run_with(monitor, stop).await.unwrap();
             if first.status == Status::Interrupted {
                 stopped += 1;
             }

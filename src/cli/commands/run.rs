@@ -86,6 +86,8 @@ fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
         | runner::Error::Map { .. }
+        | runner::Error::ClassicTarget
+        | runner::Error::Unmapped(_)
         | runner::Error::Connect(_) => ExitCode::Usage,
         runner::Error::Drive(_)
         | runner::Error::Archive(_)

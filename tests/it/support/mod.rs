@@ -8,5 +8,5 @@ mod listener;
 mod shelf;
 
 pub(crate) use bench::{Bench, Face, tenant_file};
-pub(crate) use listener::Recorder;
+pub(crate) use listener::{Recorder, StopAt};
 pub(crate) use shelf::{Held, Shelf, held, sha256, tree_of, truth};
