@@ -28,7 +28,7 @@ use crate::entry::{Kind, OnConflict, Root, Scope};
 use crate::id::DriveId;
 use crate::job::{Deletions, Face, JobKind, MigrateOptions, Pass, Permissions, Share, Unmapped};
 use crate::ledger::{Ledger, ListedAs, NewRoot};
-use crate::manifest::Outcome;
+use crate::manifest::{Outcome, TableWriter};
 use crate::migrate::{self, Feed, Map, Pairs, PassSummary, Reconciliation, migrate};
 use crate::monitor::Phase;
 use crate::plan::Policy;
@@ -176,6 +176,7 @@ async fn work(
         if pairs.unmapped.len() > UNMAPPED_SHOWN {
             names.push(format!("and {} more", pairs.unmapped.len() - UNMAPPED_SHOWN));
         }
+        write_unmapped(&sides.results, &pairs, session.loaded.job.bom).await?;
         if options.unmapped == Unmapped::Fail {
             return Err(Error::Unmapped(names.join(", ")));
         }
@@ -453,6 +454,20 @@ async fn conclude(
         .insert("results".to_owned(), json!(sides.results.display().to_string()));
     session.add_figures(report);
     write_summary(&sides.results, report).await
+}
+
+/// Lists every drive without a place to go, for whoever completes the map.
+async fn write_unmapped(folder: &Path, pairs: &Pairs, bom: bool) -> Result<(), Error> {
+    make_folder(folder).await?;
+    let path = folder.join("unmapped.csv");
+    let file = File::create(&path).map_err(|source| Error::Results { path, source })?;
+    let mut table = TableWriter::new(file, &["drive", "name", "reason", "target"], bom)?;
+    for one in &pairs.unmapped {
+        let target = one.target.as_deref().unwrap_or("");
+        table.write(&[one.drive.as_str(), &one.name, one.reason, target])?;
+    }
+    table.finish()?;
+    Ok(())
 }
 
 async fn make_folder(path: &Path) -> Result<(), Error> {

@@ -138,7 +138,8 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
     fs::write(bench.folder().join("archive/thesis.txt"), "mine").unwrap();
     let foreign = call(&bench, &["run", "job.toml"]);
     assert_eq!((foreign.code, foreign.stdout.as_str()), (1, ""));
-    let message = "error: archive is not an archive: it has no ARCHIVE.json\n";
+    let message = "error: archive is not an archive: it has no ARCHIVE.json\n  \
+                   hint: name an archive folder, or a new or empty folder for a new archive\n";
     assert_eq!(untimed(&foreign.stderr), format!("INFO preparing\n{message}"));
     assert_eq!(fs::read_dir(bench.folder().join("archive")).unwrap().count(), 1);
     fs::remove_dir_all(bench.folder().join("archive")).unwrap();
