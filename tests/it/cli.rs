@@ -152,7 +152,7 @@ async fn runs_that_cannot_begin_say_why_and_change_nothing() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(
         text.contains("auth.token: environment variable DRIVEJOB_SIM_TOKEN: it is not set"),
         "{text}"
