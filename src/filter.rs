@@ -123,6 +123,34 @@ impl Filter {
         }
     }
 
+    /// Whether a folder itself is asked for, and not only what lies in it: no glob rules it out, and nothing is asked that
+    /// only a file has. The root always is.
+    pub fn selects_folder(&self, drive: &DriveId, path: &DrivePath) -> bool {
+        let text = path.as_str();
+        let covered = |globs: &[Glob]| globs.iter().any(|glob| glob.covers(drive, text, true));
+        let globs_alone = FilterSpec {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            ..self.spec.clone()
+        };
+        path.is_root()
+            || (globs_alone == FilterSpec::default()
+                && !covered(&self.exclude)
+                && (self.include.is_empty() || covered(&self.include)))
+    }
+
+    /// Whether an item at that path, be it a file or a folder, or something below it, may pass.
+    pub fn may_pass(&self, drive: &DriveId, path: &DrivePath) -> bool {
+        let text = path.as_str();
+        let covers = |glob: &Glob| glob.covers(drive, text, false) || glob.covers(drive, text, true);
+        self.include.is_empty()
+            || path.is_root()
+            || self
+                .include
+                .iter()
+                .any(|glob| covers(glob) || glob.reach(drive, text, true).below)
+    }
+
     /// Why a file does not pass, as a reason code of the manifest; `None` when it passes.
     pub fn file(&self, entry: &Entry, path: &DrivePath) -> Option<&'static str> {
         let covered = |globs: &[Glob]| {
@@ -204,6 +232,40 @@ mod tests {
                 expected,
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_folder_is_asked_for_by_globs_alone() {
+        let filter = |include: &[&str], max_size| {
+            Filter::new(&FilterSpec {
+                include: include.iter().map(|glob| (*glob).to_owned()).collect(),
+                exclude: vec!["tmp/".into()],
+                max_size,
+                ..FilterSpec::default()
+            })
+            .unwrap()
+        };
+        let drive = DriveId::new("me");
+        for (include, max_size, path, selected, may_pass) in [
+            (&[][..], None, "/a", true, true),
+            (&[], None, "/tmp", false, true),
+            (&[], Some(1), "/a", false, true),
+            (&[], Some(1), "/", true, true),
+            (&["/a/**"], None, "/a", false, true),
+            (&["/a/**"], None, "/a/b", true, true),
+            (&["/a/b/*.txt"], None, "/a", false, true),
+            (&["/a/b/*.txt"], None, "/a/b", false, true),
+            (&["/a/b/*.txt"], None, "/a/b/c.txt", true, true),
+            (&["/a/b/*.txt"], None, "/c", false, false),
+        ] {
+            let (filter, path) = (filter(include, max_size), DrivePath::from_text(path));
+            assert_eq!(
+                filter.selects_folder(&drive, &path),
+                selected,
+                "{include:?} {path}"
+            );
+            assert_eq!(filter.may_pass(&drive, &path), may_pass, "{include:?} {path}");
         }
     }
 

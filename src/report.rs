@@ -19,6 +19,8 @@ pub enum Status {
     Partial,
     /// A check found a difference.
     Different,
+    /// The run came to its end, and nothing at all of what the job names is there.
+    Failed,
     /// The job's window ended; the next start goes on.
     WindowEnded,
     /// A person, the system or the watchdog stopped it; the next start goes on.
@@ -32,6 +34,7 @@ impl Status {
             Status::Complete => "complete",
             Status::Partial => "partial",
             Status::Different => "different",
+            Status::Failed => "failed",
             Status::WindowEnded => "window-ended",
             Status::Interrupted => "interrupted",
         }
@@ -169,6 +172,12 @@ impl Report {
             let folders = self.totals.folders;
             lines.push(match self.kind {
                 "audit" => format!("  listed    {} files, {folders} folders", count(Outcome::Listed)),
+                "restore" | "migrate" => format!(
+                    "  restored  {files} files, {} ({} uploaded, {} there already), {folders} folders",
+                    size(bytes),
+                    count(Outcome::Stored),
+                    count(Outcome::Reused)
+                ),
                 _ => format!(
                     "  stored    {files} files, {} ({} new, {} unchanged), {folders} folders",
                     size(bytes),
@@ -215,10 +224,14 @@ impl Report {
             lines.push(format!("  warning   {}", printable(warning)));
         }
         if let Some(snapshot) = &self.snapshot {
+            let label = if self.kind == "restore" { "from" } else { "archive" };
             lines.push(format!(
-                "  archive   {}",
+                "  {label:<9} {}",
                 printable(&format!("{}/{snapshot}", self.archive.trim_end_matches('/')))
             ));
+        }
+        if let Some(results) = self.details.get("results").and_then(Value::as_str) {
+            lines.push(format!("  results   {}", printable(results)));
         }
         lines.join("\n")
     }
@@ -268,8 +281,12 @@ impl Report {
     }
 
     fn headline(&self) -> String {
+        let is_delivery = matches!(self.kind, "restore" | "migrate");
         let state = match self.status {
             Status::Complete => "complete",
+            Status::Partial if is_delivery => "PARTIAL: not everything is in the target",
+            Status::Failed if is_delivery => "FAILED: nothing is in the target",
+            Status::Failed => "FAILED",
             Status::Partial => "PARTIAL: not everything is stored",
             Status::Different => "DIFFERENT: the check found differences",
             Status::WindowEnded if self.calls.is_empty() => "not begun: outside its window",

@@ -196,6 +196,35 @@ impl Archive {
         opened.map_err(|error| Error::io("read", self.path.join(stored_at), error))
     }
 
+    /// The folder for the state of a job that makes no snapshot, such as a restore: `.drivejob/<name>`, made when it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Outside`] when `name` is no plain name, [`Error::Io`].
+    pub fn job_state(&self, name: &str) -> Result<PathBuf, Error> {
+        let path = self.job_state_path(name)?;
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create", path, error))
+            }
+            _ => Ok(path),
+        }
+    }
+
+    /// Takes such a folder away with all that is in it. It is fine when there is none.
+    ///
+    /// # Errors
+    /// As [`Archive::job_state`].
+    pub fn drop_job_state(&self, name: &str) -> Result<(), Error> {
+        remove_folder(&self.job_state_path(name)?)
+    }
+
+    fn job_state_path(&self, name: &str) -> Result<PathBuf, Error> {
+        if !names::is_legal(name) || name.contains(['/', '\\']) {
+            return Err(Error::Outside(name.to_owned()));
+        }
+        Ok(self.state()?.join(name))
+    }
+
     /// Bytes that can still be written to the archive's file system, where the system tells.
     pub fn free_space(&self) -> Option<u64> {
         #[cfg(unix)]

@@ -179,6 +179,30 @@ impl Run {
         self.inner.archive.path().join(SNAPSHOT)
     }
 
+    /// Opens bytes of this run that a `stored_at` names; `None` when it names another snapshot. Links are not followed.
+    ///
+    /// # Errors
+    /// As [`Archive::open_stored`].
+    pub fn open_stored(&self, stored_at: &str) -> Result<Option<fs::File>, Error> {
+        let (snapshot, local) = LocalPath::from_stored_at(stored_at)?;
+        if snapshot != self.inner.id {
+            return Ok(None);
+        }
+        let place = self.inner.place(&local);
+        let (folder, name) = place.rsplit_once('/').unwrap_or(("", &place));
+        let opened = self.inner.tree.folder(folder, false).and_then(|folder| {
+            let file = folder.open(name, false)?;
+            if file.metadata()?.is_file() {
+                Ok(file)
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        });
+        opened
+            .map(Some)
+            .map_err(|error| Error::io("read", self.inner.path_of(&local), error))
+    }
+
     /// Makes a folder of the tree, for folders that hold no file, and gives its `stored_at`.
     ///
     /// # Errors

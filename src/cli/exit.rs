@@ -30,7 +30,7 @@ impl ExitCode {
     pub const HELP: &'static str = "\
 Exit codes:
   0    complete
-  1    failed: nothing was published, or the run could not go on
+  1    failed: nothing was published or restored, or the run could not go on
   2    wrong command line or job file
   3    finished with failures: partial; or an alarm that shall fail
   4    another run holds the archive
@@ -84,6 +84,7 @@ impl From<Status> for ExitCode {
             Status::Complete => ExitCode::Complete,
             Status::Partial => ExitCode::Partial,
             Status::Different => ExitCode::Different,
+            Status::Failed => ExitCode::Failed,
             Status::WindowEnded => ExitCode::WindowEnded,
             Status::Interrupted => ExitCode::Interrupted,
         }
@@ -106,7 +107,7 @@ mod tests {
     fn every_end_of_a_run_has_its_code_and_only_complete_is_zero() {
         let codes = [
             (ExitCode::from(Status::Complete), 0),
-            (ExitCode::Failed, 1),
+            (ExitCode::from(Status::Failed), 1),
             (ExitCode::Usage, 2),
             (ExitCode::from(Status::Partial), 3),
             (ExitCode::Locked, 4),

@@ -83,7 +83,7 @@ pub(super) struct RawJob {
     pub(super) permissions: Option<Permissions>,
     /// The share of uploaded files that is downloaded again and compared. Default: 0%.
     pub(super) check_back: Option<Written<ShareWord>>,
-    /// The folder for the id map and the other results. Default: inside the archive.
+    /// The folder that gets a folder with the id map and the other results of each run. Default: the archive.
     pub(super) results: Option<Written<Filled>>,
     /// What stays in the archive once the target has confirmed it. Default: all.
     pub(super) keep: Option<Keep>,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::REFERENCE;
-use super::choice::KindWord;
+use super::choice::{Keep, KindWord, Permissions};
 use super::findings::Findings;
 use super::problem::{Fault, Problem};
 use super::raw::{
@@ -208,6 +208,19 @@ fn check_keys(raw: &RawJob, findings: &mut Findings<'_>) {
 
 /// Refuses what does not go together within a kind.
 fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
+    let delivery = match kind {
+        JobKind::Restore(options) => Some(&options.delivery),
+        JobKind::Migrate(options) => Some(&options.delivery),
+        _ => None,
+    };
+    if delivery.is_some_and(|delivery| delivery.permissions == Permissions::Apply) {
+        findings.add(
+            "permissions",
+            Fault::WrongValue,
+            "\"apply\"",
+            "\"record\": this version writes permissions down and does not set them",
+        );
+    }
     match kind {
         JobKind::Restore(options) if matches!(options.delivery.to, To::Local(_)) => {
             for key in ["target", "target-drive", "permissions", "check-back"] {
@@ -236,12 +249,20 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
             }
         }
         JobKind::Migrate(options) => {
-            if let To::Local(_) = options.delivery.to {
+            if options.delivery.to != To::Original {
                 findings.add(
                     "to",
                     Fault::WrongValue,
-                    "a folder of this machine",
-                    "\"original\" or \"folder:<name>\"",
+                    "another place",
+                    "\"original\": a migration keeps every item in its place",
+                );
+            }
+            if options.keep == Keep::Manifest {
+                findings.add(
+                    "keep",
+                    Fault::WrongValue,
+                    "\"manifest\"",
+                    "\"all\": without the content, the next pass would download everything again",
                 );
             }
         }

@@ -161,6 +161,15 @@ impl Ledger {
         })
     }
 
+    /// A state that is nobody's: SQLite keeps it in a temporary file, which goes with the last handle
+    /// (SQLite documentation, "In-Memory Databases", temporary databases).
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn temporary() -> Result<Ledger> {
+        Ledger::open(Path::new(""))
+    }
+
     /// Runs `change` inside a transaction and returns its value after the commit.
     async fn change<T: Send + 'static>(
         &self,

@@ -63,7 +63,7 @@ fn conflict(reason: &str) -> Miss {
 /// When the target refuses the token or a ledger fails.
 pub(super) async fn follow_all(pass: &Pass, done: &mut PassSummary, has_ended: bool) -> Result<(), Error> {
     place_all(pass, done).await?;
-    if has_ended && let Some(limit) = pass.options.deletions {
+    if has_ended {
         // Only a drive that was listed to its end can tell that something is gone: it may have moved to where nobody looked.
         let facts = pass.source.root_facts().await?;
         let listed = facts.into_iter().filter(|facts| facts.gaps().is_empty());
@@ -72,7 +72,10 @@ pub(super) async fn follow_all(pass: &Pass, done: &mut PassSummary, has_ended: b
             .map(|facts| facts.drive.as_str().to_owned())
             .collect();
         for drive in drives {
-            remove_gone(pass, done, drive, limit).await?;
+            if let Some(limit) = pass.options.deletions {
+                remove_gone(pass, done, drive.clone(), limit).await?;
+            }
+            pass.restore.ledger.forget_gone(drive, pass.number).await?;
         }
     }
     // Names that were taken by what is moved or removed by now.

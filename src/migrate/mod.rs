@@ -110,7 +110,7 @@ pub async fn migrate(
     stop: Stop,
 ) -> Result<PassSummary, Error> {
     journal.resume_uploads().await?;
-    let number = journal.begin_pass().await?;
+    let number = journal.begin_pass(source.identity().await?).await?;
     let restore = Restore::new(target, journal, copies, options.restore.clone(), monitor, stop);
     let pass = Pass {
         number,

@@ -63,7 +63,7 @@ impl Event {
         match status {
             Status::Complete => Event::Success,
             Status::Partial => Event::Partial,
-            Status::Different => Event::Failure,
+            Status::Different | Status::Failed => Event::Failure,
             Status::Interrupted if stalled => Event::Failure,
             Status::WindowEnded | Status::Interrupted => Event::Stopped,
         }
@@ -80,6 +80,7 @@ mod tests {
             (Status::Complete, false, Event::Success),
             (Status::Partial, false, Event::Partial),
             (Status::Different, false, Event::Failure),
+            (Status::Failed, false, Event::Failure),
             (Status::WindowEnded, false, Event::Stopped),
             (Status::Interrupted, false, Event::Stopped),
             (Status::Interrupted, true, Event::Failure),

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::source::blocking;
+use crate::archive::{NAME_BYTES, plain_or_derived};
 use crate::drive::{
     BrokenItem, ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Piece,
     Result,
@@ -171,6 +172,22 @@ fn to_error(operation: &'static str, subject: &str, error: io::Error) -> Error {
     Error {
         source: Some(Box::new(error)),
         ..Error::new(kind, operation, subject, message)
+    }
+}
+
+/// The name of an item in a folder of this machine: its own where the file system can hold it, else one derived from it
+/// and from its id.
+pub fn local_name(name: &str, id: &FileId) -> String {
+    let named = plain_or_derived(name, id.as_str());
+    // Linux holds more names than those that stand on every system, which is what the archive keeps to.
+    let holds = cfg!(target_os = "linux")
+        && name.len() <= NAME_BYTES
+        && !name.starts_with(STAGED)
+        && check_name(name).is_ok();
+    match named.plain {
+        Some(plain) => plain,
+        None if holds => name.to_owned(),
+        None => named.derived,
     }
 }
 

@@ -31,8 +31,9 @@ use crate::manifest;
 use crate::monitor::{Counter, Monitor};
 use crate::plan::Policy;
 use crate::stop::Stop;
+use crate::throttle::Throttle;
 
-pub use local::LocalFolder;
+pub use local::{LocalFolder, local_name};
 pub use names::{NAME_CHARACTERS, fold, numbered, numbered_local};
 pub use plan::{DrivePlan, RestorePlan, plan, write_readiness};
 pub use results::{Summary, Verdict, summary, write_results};
@@ -61,6 +62,8 @@ pub struct Options {
     pub attempts: u32,
     /// The share of the uploads that is downloaded again and compared, and what picks it.
     pub check_back: Policy,
+    /// Bytes a second of all uploads together.
+    pub throttle: Arc<Throttle>,
     /// What lets go of stored bytes once the target has confirmed them; `None` keeps them.
     pub release: Option<Release>,
     /// How long transfers may go on after a stop was asked for.
@@ -104,6 +107,7 @@ impl Options {
             folders: 4,
             attempts: 3,
             check_back: Policy { rehash: 0.0, salt: 0 },
+            throttle: Arc::new(Throttle::new(None)),
             release: None,
             grace: Duration::from_secs(30),
         }

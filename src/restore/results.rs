@@ -52,7 +52,7 @@ impl Summary {
         let sum = |is_there: bool| {
             UploadOutcome::ALL
                 .into_iter()
-                .filter(|outcome| outcome.is_there() == is_there)
+                .filter(|outcome| outcome.is_there() == is_there && outcome.is_lost() != is_there)
                 .fold((0, 0), |(files, folders), outcome| {
                     (
                         files + self.files_with(outcome),
@@ -100,7 +100,7 @@ pub(super) fn lost(totals: &UploadTotals) -> u64 {
     UploadOutcome::ALL
         .into_iter()
         .zip(totals.files.iter().zip(totals.folders))
-        .filter(|(outcome, _)| !outcome.is_there())
+        .filter(|(outcome, _)| outcome.is_lost())
         .map(|(_, ((files, _), folders))| files + folders)
         .sum()
 }

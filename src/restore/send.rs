@@ -53,6 +53,7 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
             size,
             sha256: work.sha256.clone(),
             monitor: Arc::clone(&restore.monitor),
+            throttle: Arc::clone(&restore.options.throttle),
             slot,
             damaged: Arc::new(AtomicBool::new(false)),
             opened: AtomicBool::new(false),

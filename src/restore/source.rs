@@ -13,7 +13,8 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use crate::drive::ByteSource;
-use crate::monitor::{Counter, Monitor, Transfer};
+use crate::monitor::{Monitor, Transfer};
+use crate::throttle::Throttle;
 
 /// Bytes read and sent at a time. With all workers busy memory holds one such portion for each.
 const PORTION: usize = 256 * 1024;
@@ -40,6 +41,7 @@ pub(crate) struct Copy {
     pub(crate) size: u64,
     pub(crate) sha256: Option<String>,
     pub(crate) monitor: Arc<dyn Monitor>,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) slot: usize,
     pub(crate) damaged: Arc<AtomicBool>,
     pub(crate) opened: AtomicBool,
@@ -90,13 +92,18 @@ impl ByteSource for Copy {
                 Ok((_, Err(error))) | Err(error) => Some((Err(error), None)),
             }
         });
-        let counted = portions.inspect(move |portion| {
-            if let Ok(bytes) = portion {
-                monitor.count(Counter::BytesMoved, bytes.len() as u64);
-                monitor.transfer(slot, Transfer::Advanced(bytes.len() as u64));
+        let throttle = Arc::clone(&self.throttle);
+        let paced = portions.then(move |portion| {
+            let (monitor, throttle) = (Arc::clone(&monitor), Arc::clone(&throttle));
+            async move {
+                if let Ok(bytes) = &portion {
+                    throttle.pass(bytes.len() as u64).await;
+                    monitor.transfer(slot, Transfer::Advanced(bytes.len() as u64));
+                }
+                portion
             }
         });
-        Ok(counted.boxed())
+        Ok(paced.boxed())
     }
 }
 

@@ -455,6 +455,7 @@ fn remark(report: &Report) -> Option<String> {
             report.roots.iter().filter(|root| !root.gaps().is_empty()).count()
         )),
         Status::Different => Some("the check found differences".to_owned()),
+        Status::Failed => Some("nothing was restored".to_owned()),
         Status::Complete | Status::WindowEnded | Status::Interrupted => None,
     }
 }

@@ -10,7 +10,7 @@ use super::{Error, Session, around};
 use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot, Stored};
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
-use crate::job::{self, JobKind};
+use crate::job;
 use crate::ledger::Ledger;
 use crate::manifest::{Earlier, Outcome};
 
@@ -272,8 +272,13 @@ fn short_hash(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// Whether runs of that kind store bytes, and so reuse those of each other.
+pub(super) fn holds_bytes(kind: &str) -> bool {
+    matches!(kind, "backup" | "migrate")
+}
+
 /// The fingerprint's text is long; its stable digest is enough to see a change.
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     format!("{:016x}", archive::fold(text))
 }
 
@@ -303,7 +308,7 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
                 manifest_sha256: snapshot.tail.as_ref()?.manifest_sha256.clone(),
             })
         });
-        let basis = archive.newest_complete(|head| head.kind == "backup")?;
+        let basis = archive.newest_complete(|head| holds_bytes(&head.kind))?;
         Ok((previous, basis.map(|snapshot| snapshot.id.to_string())))
     })
     .await?;
@@ -316,7 +321,7 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
         tool: format!("drivejob {}", env!("CARGO_PKG_VERSION")),
         started: session.host.clock.now(),
         previous,
-        basis: basis.filter(|_| matches!(job.kind, JobKind::Backup)),
+        basis: basis.filter(|_| holds_bytes(job.kind.word())),
         ..Head::default()
     })
 }
@@ -324,14 +329,14 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
 /// Takes in the newest complete backup, and after it the partial ones that came later, whose bytes count once they are
 /// proven.
 async fn load_basis(session: &Session, archive: &Archive, ledger: &Ledger) -> Result<(), Error> {
-    if !matches!(session.loaded.job.kind, JobKind::Backup) {
+    if !holds_bytes(session.loaded.job.kind.word()) {
         return Ok(());
     }
     let mut snapshots = {
         let archive = archive.clone();
         blocking(move || archive.snapshots()).await?
     };
-    snapshots.retain(|snapshot| snapshot.head.kind == "backup" && snapshot.tail.is_some());
+    snapshots.retain(|snapshot| holds_bytes(&snapshot.head.kind) && snapshot.tail.is_some());
     let newest_complete = snapshots.iter().rposition(Snapshot::is_complete);
     let wanted = snapshots.split_off(newest_complete.unwrap_or(0));
     let (sender, receiver) = sync_channel(WAITING_ROWS);

@@ -12,13 +12,17 @@ mod login;
 mod plan;
 mod pages;
 mod prune;
+mod migrate;
 mod publish;
 mod quotas;
 mod reference;
+mod restore;
 mod roots;
 mod snapshot;
 mod window;
 mod verify;
+mod source;
+mod target;
 
 use std::fmt;
 use std::io;
@@ -33,7 +37,7 @@ use crate::job::JobKind;
 use crate::monitor::{Counter, Monitor, Tally, Tee};
 use crate::report::{Report, Status};
 use crate::stop::{Clock, Stop};
-use crate::{api, archive, backup, diff, drive, ledger, walk};
+use crate::{api, archive, backup, diff, drive, ledger, manifest, walk};
 use around::Around;
 
 pub use choice::choose_snapshot;
@@ -43,6 +47,7 @@ pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
 pub use pages::{PageOptions, write_report};
 pub use plan::{Sampling, plan};
 pub use reference::UnresolvedReference;
+pub use restore::PlannedRestore;
 use window::Hours;
 
 /// Looks up an environment variable by its name.
@@ -118,6 +123,31 @@ pub enum Error {
     /// Nothing moved for so long that the watchdog ended the run, and it did not end by itself.
     #[error("nothing moved for {} s, so the run was ended", .0.as_secs())]
     Stalled(Duration),
+    /// A folder or file outside the archive cannot be written: a result, or the folder that is restored into.
+    #[error("cannot write {path}")]
+    Results {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A table cannot be written.
+    #[error(transparent)]
+    Table(#[from] manifest::Error),
+    /// A migration cannot upload through the classic API, which keeps no modified times.
+    #[error("the target of a migration must speak API 2.0")]
+    ClassicTarget,
+    /// Drives of the source have no place to go.
+    #[error("these drives have no place to go: {0}")]
+    Unmapped(String),
+    /// The map of old and new drives cannot be used.
+    #[error("the map {path} cannot be used")]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something of ours was not where it belongs: a bug.
     #[error("{0} was lost on the way; this is a bug of drivejob")]
     Lost(&'static str),
@@ -145,6 +175,18 @@ impl From<crate::prune::Error> for Error {
 impl From<walk::Error> for Error {
     fn from(error: walk::Error) -> Error {
         Error::from(backup::Error::from(error))
+    }
+}
+
+impl From<crate::restore::Error> for Error {
+    fn from(error: crate::restore::Error) -> Error {
+        use crate::restore::Error as Below;
+        match error {
+            Below::Drive(error) => Error::Drive(error),
+            Below::Ledger(error) => Error::Ledger(error),
+            Below::Results { path, source } => Error::Results { path, source },
+            Below::Table(error) => Error::Table(error),
+        }
     }
 }
 
@@ -240,6 +282,24 @@ async fn operate(session: &Session) -> Result<Report, Error> {
         JobKind::Backup | JobKind::Audit => snapshot::run(session).await,
         JobKind::Verify(options) => verify::run(session, options).await,
         JobKind::Prune => prune::run(session).await,
+        JobKind::Restore(options) => restore::run(session, options).await,
+        JobKind::Migrate(options) => migrate::run(session, options).await,
+    }
+}
+
+/// Says what a restore would do: its steps, and a readiness scan. Nothing is written, neither to the archive nor to the
+/// target; of the target only its drives are asked for.
+///
+/// # Errors
+/// As [`run`]; [`Error::NoTenant`] for a job of another kind.
+pub async fn plan_restore(
+    loaded: Loaded,
+    host: &Host,
+    monitor: Arc<dyn Monitor>,
+) -> Result<PlannedRestore, Error> {
+    let session = Session::new(loaded, host, monitor, Stop::new());
+    match &session.loaded.job.kind {
+        JobKind::Restore(options) => restore::plan(&session, options).await,
         _ => Err(Error::NoTenant),
     }
 }

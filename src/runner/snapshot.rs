@@ -29,11 +29,11 @@ use crate::walk::{self, Progress, walk};
 
 /// How often the content of one file is asked for whose bytes do not fit its listing. Two more tries tell a passing fault
 /// from a lasting one.
-const CONTENT_ATTEMPTS: u32 = 3;
+pub(super) const CONTENT_ATTEMPTS: u32 = 3;
 
 /// How long transfers may go on after a stop was asked for: below the ten seconds that service managers give at the least
 /// (docker stop; systemd gives 90).
-const GRACE: Duration = Duration::from_secs(8);
+pub(super) const GRACE: Duration = Duration::from_secs(8);
 
 /// Makes, or carries on, the snapshot that the session's job asks for.
 pub(super) async fn run(session: &Session) -> Result<Report, Error> {
@@ -246,7 +246,7 @@ pub(super) fn classify(session: &Session) -> Result<walk::Classify, Error> {
     }))
 }
 
-fn place(entry: &Entry) -> Placement {
+pub(super) fn place(entry: &Entry) -> Placement {
     let name = plain_or_derived(&entry.name, entry.id.as_str());
     Placement {
         plain: name.plain,

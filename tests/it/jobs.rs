@@ -203,7 +203,7 @@ fn a_wrong_job_says_what_and_where(#[case] lines: &str, #[case] expected: &str) 
 )]
 #[case::migrate(
     "kind = \"migrate\"\narchive = \"a\"\ntenant = \"t\"\ndrives = [\"me\"]\nto = \"file:x\"",
-    "j.toml:5: key 'to': found a folder of this machine, expected \"original\" or \"folder:<name>\"\nj.toml: key 'target' is missing; expected the tenant file of the new tenant"
+    "j.toml:5: key 'to': found another place, expected \"original\": a migration keeps every item in its place\nj.toml: key 'target' is missing; expected the tenant file of the new tenant"
 )]
 #[case::local_restore(
     "kind = \"restore\"\narchive = \"a\"\nto = \"file:out\"\ncheck-back = \"2%\"",

@@ -245,7 +245,9 @@ fn multipart(
     }
     let body = reqwest::Body::wrap_stream(content.stream);
     let file = reqwest::multipart::Part::stream_with_length(body, content.length)
-        .file_name(name)
+        // The name itself stands in a field of its own; in the header of a part a line break or control character would
+        // end the header (RFC 7578, section 4.2).
+        .file_name(name.replace(char::is_control, "_"))
         .mime_str("application/octet-stream")
         .map_err(broken)?;
     Ok(form.part(part, file))

@@ -371,6 +371,29 @@ fn a_run_killed_while_it_begins_has_not_begun() {
 }
 
 #[test]
+fn a_job_without_a_snapshot_has_a_folder_for_its_state() {
+    let house = House::new();
+    let state = house.archive.job_state("restore-1").unwrap();
+    assert_eq!(state, house.path(".drivejob/restore-1"));
+    fs::write(state.join("x"), "x").unwrap();
+    assert_eq!(house.archive.job_state("restore-1").unwrap(), state);
+    house.archive.drop_job_state("restore-1").unwrap();
+    house.archive.drop_job_state("restore-1").unwrap();
+    assert!(!state.exists());
+    for name in ["", "..", "a/b", "a\\b", "nul"] {
+        assert!(
+            matches!(house.archive.job_state(name), Err(Error::Outside(_))),
+            "{name}"
+        );
+    }
+    fs::create_dir(house.path("restore-2026-11-23T02-00-00Z")).unwrap();
+    assert!(
+        house.archive.snapshot_ids().unwrap().is_empty(),
+        "results are no snapshot"
+    );
+}
+
+#[test]
 fn what_the_disk_says_is_told_apart() {
     let error = |kind: std::io::ErrorKind| Error::io("write", "x", kind.into());
     assert!(error(std::io::ErrorKind::StorageFull).is_full());

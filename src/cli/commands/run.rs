@@ -85,6 +85,9 @@ pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
         runner::Error::Reference(_)
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
+        | runner::Error::Map { .. }
+        | runner::Error::ClassicTarget
+        | runner::Error::Unmapped(_)
         | runner::Error::Connect(_)
         | runner::Error::NotPlanned(_) => ExitCode::Usage,
         runner::Error::Prune(_)
@@ -94,6 +97,8 @@ pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::Ledger(_)
         | runner::Error::Diff(_)
         | runner::Error::Page { .. }
+        | runner::Error::Results { .. }
+        | runner::Error::Table(_)
         | runner::Error::Lost(_) => ExitCode::Failed,
     }
 }

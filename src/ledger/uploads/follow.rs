@@ -20,6 +20,12 @@ const PASS: &str = "pass";
 /// The key of the mark that a pass has not come to its end.
 const PASS_OPEN: &str = "pass-open";
 
+/// The key of the run that feeds the pass.
+const PASS_OF: &str = "pass-of";
+
+/// The key of what tells this ledger from every other.
+const IDENTITY: &str = "identity";
+
 /// An item as the source has it in this pass.
 #[derive(Clone, Debug)]
 pub struct Followed {
@@ -76,23 +82,46 @@ struct Known {
 }
 
 impl Ledger {
-    /// Begins a pass, or goes on with one that was stopped, and returns its number, the first being 1.
-    pub async fn begin_pass(&self) -> Result<i64> {
+    /// What tells this ledger from every other.
+    pub async fn identity(&self) -> Result<String> {
         self.change(|transaction| {
+            transaction.execute(
+                "INSERT OR IGNORE INTO meta (key, value) VALUES (?1, hex(randomblob(16)))",
+                [IDENTITY],
+            )?;
+            transaction.query_row("SELECT value FROM meta WHERE key = ?1", [IDENTITY], |row| {
+                row.get(0)
+            })
+        })
+        .await
+    }
+
+    /// Begins a pass, or goes on with it, and returns its number, the first being 1. A pass belongs to the ledger that feeds
+    /// it, by its identity: what it has handed over counts as seen in that pass alone, also when the pass was finished.
+    pub async fn begin_pass(&self, source: String) -> Result<i64> {
+        self.change(move |transaction| {
             let read = |key: &str| {
                 transaction
                     .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
                     .optional()
             };
             let pass: i64 = read(PASS)?.unwrap_or(0);
-            if read(PASS_OPEN)? == Some(1) {
-                return Ok(pass);
-            }
+            let of: Option<String> = transaction
+                .query_row("SELECT value FROM meta WHERE key = ?1", [PASS_OF], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            let pass = if of.as_deref() == Some(source.as_str()) {
+                pass
+            } else {
+                pass + 1
+            };
             let mut write =
                 transaction.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?;
-            write.execute(params![PASS, pass + 1])?;
+            write.execute(params![PASS, pass])?;
             write.execute(params![PASS_OPEN, 1])?;
-            Ok(pass + 1)
+            write.execute(params![PASS_OF, source])?;
+            Ok(pass)
         })
         .await
     }
@@ -248,6 +277,19 @@ impl Ledger {
             transaction
                 .prepare_cached("SELECT follow & ?2 <> 0 FROM upload WHERE no = ?1")?
                 .query_row(params![no, CONTENT], |row| row.get(0))
+        })
+        .await
+    }
+
+    /// Forgets items of a drive that never came into the target and that the source has no more.
+    pub async fn forget_gone(&self, drive: String, pass: i64) -> Result<()> {
+        self.change(move |transaction| {
+            transaction.execute(
+                "DELETE FROM upload WHERE drive = ?1 AND state = ?2 AND parent IS NOT NULL AND seen < ?3
+                   AND NOT EXISTS (SELECT 1 FROM upload AS below WHERE below.parent = upload.no)",
+                params![drive, ENDED, pass],
+            )?;
+            Ok(())
         })
         .await
     }

@@ -177,6 +177,11 @@ impl UploadOutcome {
         }
     }
 
+    /// Whether the item should be in the target and is not. What was removed since its source is gone is no such thing.
+    pub fn is_lost(self) -> bool {
+        !self.is_there() && self != UploadOutcome::Removed
+    }
+
     /// Whether the item is in the target.
     pub fn is_there(self) -> bool {
         !matches!(

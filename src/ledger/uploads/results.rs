@@ -35,9 +35,9 @@ pub struct UploadRow {
 }
 
 impl UploadRow {
-    /// Whether the item is not in the target.
+    /// Whether the item should be in the target and is not.
     pub fn is_missing(&self) -> bool {
-        !self.outcome.is_some_and(UploadOutcome::is_there)
+        self.outcome.is_none_or(UploadOutcome::is_lost)
     }
 }
 

@@ -109,6 +109,12 @@ impl Bench {
         self
     }
 
+    /// Takes a key of the job away.
+    pub(crate) fn without(mut self, name: &str) -> Bench {
+        self.keys.remove(name);
+        self
+    }
+
     /// Sets a key of the job's `[limits]`, written as TOML.
     pub(crate) fn limit(mut self, name: &str, value: &str) -> Bench {
         self.limits.insert(name.to_owned(), value.to_owned());

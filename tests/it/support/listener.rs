@@ -1,9 +1,11 @@
 //! A monitor that remembers.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use drivejob::id::DriveId;
 use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Tally, Transfer, Waiting};
+use drivejob::stop::{Stop, StopReason};
 
 /// Adds up what it hears, and keeps problems and waits.
 #[derive(Debug, Default)]
@@ -51,4 +53,36 @@ impl Monitor for Recorder {
     fn drive(&self, drive: &DriveId, state: DriveState) {
         self.tally.drive(drive, state);
     }
+}
+
+/// Stops a run at its n-th call.
+#[derive(Debug)]
+pub(crate) struct StopAt {
+    calls: AtomicU64,
+    at: u64,
+    stop: Stop,
+}
+
+impl StopAt {
+    pub(crate) fn new(at: u64, stop: &Stop) -> StopAt {
+        StopAt {
+            calls: AtomicU64::new(0),
+            at,
+            stop: stop.clone(),
+        }
+    }
+}
+
+impl Monitor for StopAt {
+    fn call(&self, _: &'static str, _: Option<u16>) {
+        if self.calls.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
+            self.stop.abort(StopReason::Interrupted);
+        }
+    }
+    fn count(&self, _: Counter, _: u64) {}
+    fn transfer(&self, _: usize, _: Transfer<'_>) {}
+    fn waiting(&self, _: &Waiting) {}
+    fn problem(&self, _: &str, _: &str) {}
+    fn phase(&self, _: Phase) {}
+    fn drive(&self, _: &DriveId, _: DriveState) {}
 }

@@ -10,6 +10,6 @@ mod nights;
 mod shelf;
 
 pub(crate) use bench::{Bench, Face, tenant_file};
-pub(crate) use listener::Recorder;
+pub(crate) use listener::{Recorder, StopAt};
 pub(crate) use nights::{add, modified, remove, simulator_with, touch};
 pub(crate) use shelf::{Held, Shelf, held, sha256, tree_of, truth};
