@@ -21,7 +21,7 @@ pub struct Args {
     /// The archive folder, with @SNAPSHOT (a name, a date or latest) for another than the newest; or a folder of archives.
     #[arg(value_name = "ARCHIVE[@SNAPSHOT]")]
     pub archive: PathBuf,
-    /// The file to write. Default: report-<snapshot>.html in the archive folder, or report.html in a folder of archives.
+    /// The file to write. Default: report-SNAPSHOT.html in the archive folder, or report.html in a folder of archives.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The language: en, ja or ko. Default: the job's.
