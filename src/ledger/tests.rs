@@ -306,7 +306,8 @@ async fn a_state_that_is_closed_is_on_the_disk_and_reads_whole() {
     ledger.close().await;
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
-    bytes[middle..middle + 100].fill(0xff);
+    // More than a page, so that what is in use is hit.
+    bytes[middle..middle + 4096].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
     let damaged = match Ledger::open(&path) {
         Ok(ledger) => ledger.check().await.unwrap_err(),
