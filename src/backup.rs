@@ -28,6 +28,10 @@ use crate::walk::{self, Progress, Walked, walk};
 /// Files taken from the ledger in one go; also the most that are reused by one task.
 const FILES_PER_CLAIM: u32 = 128;
 
+/// Time between two waits for the disk while files come in: what the loss of power may cost beside what is under way. Each
+/// wait writes all that is not yet on the disk, so that waiting for every few files would cost more than fetching them.
+const BETWEEN_SYNCS: Duration = Duration::from_secs(2);
+
 /// How often files that changed while the walk went on are looked at again.
 const SWEEPS: u32 = 3;
 
@@ -171,12 +175,23 @@ async fn fetch_all(backup: &Arc<Backup>, progress: &Progress) -> Result<(), Erro
     tokio::try_join!(try_join_all(lanes), follow(backup, news)).map(|_| ())
 }
 
-/// Makes durable what is settled, for as many files at a time as were settled meanwhile.
+/// Makes durable what is settled, once for all that was settled since the last time.
 async fn follow(backup: &Backup, mut stored: mpsc::Receiver<()>) -> Result<(), Error> {
-    while stored.recv().await.is_some() {
-        sync(backup).await?;
+    loop {
+        let mut has_news = false;
+        let gathering = async {
+            while stored.recv().await.is_some() {
+                has_news = true;
+            }
+        };
+        let ended = tokio::time::timeout(BETWEEN_SYNCS, gathering).await.is_ok();
+        if has_news {
+            sync(backup).await?;
+        }
+        if ended {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 /// Tells the ledger what became of files. They count as under way until it knows, so that the end of the process costs no

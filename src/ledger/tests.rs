@@ -306,7 +306,7 @@ async fn a_state_that_is_closed_is_on_the_disk_and_reads_whole() {
     ledger.close().await;
     let mut bytes = std::fs::read(&path).unwrap();
     // The heads of all pages but the first: what lies between them may be free space.
-    for page in bytes.chunks_mut(4096).skip(1) {
+    for page in bytes.chunks_mut(2048).skip(1) {
         page[..8].fill(0xff);
     }
     std::fs::write(&path, bytes).unwrap();
