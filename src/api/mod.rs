@@ -27,6 +27,8 @@ mod refusal;
 mod retry;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod v2;
 
 pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};

@@ -98,7 +98,7 @@ impl Budget {
         }
         let delay = self.delays.next().unwrap_or(self.policy.max_delay);
         let delay = delay.max(asked.unwrap_or_default());
-        (since.elapsed() + delay <= self.policy.time).then_some(delay)
+        (since.elapsed().saturating_add(delay) <= self.policy.time).then_some(delay)
     }
 
     /// Takes one answer 429 out of the budget; gives how long the operation shall be closed, or `None` when the

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use globset::{GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::archive::{self, Archive, Snapshot};
 use crate::entry::Kind;
+use crate::filter::{WordGlob, WordGlobError};
 use crate::id::{DriveId, FileId, SnapshotId};
 use crate::manifest::{Look, Outcome, Row};
 use crate::path::DrivePath;
@@ -33,7 +33,7 @@ pub struct Query {
 /// Case does not matter.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    glob: GlobMatcher,
+    glob: WordGlob,
     on_paths: bool,
 }
 
@@ -42,18 +42,14 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(text: &str) -> Result<Pattern, globset::Error> {
+    pub fn new(text: &str) -> Result<Pattern, WordGlobError> {
         let on_paths = text.contains('/');
         let rooted = match text {
             text if on_paths && !text.starts_with('/') && !text.starts_with("**") => format!("/{text}"),
             text => text.to_owned(),
         };
-        let glob = GlobBuilder::new(&rooted)
-            .literal_separator(on_paths)
-            .case_insensitive(true)
-            .build()?;
         Ok(Pattern {
-            glob: glob.compile_matcher(),
+            glob: WordGlob::new(&rooted, on_paths)?,
             on_paths,
         })
     }

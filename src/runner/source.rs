@@ -5,14 +5,13 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use globset::GlobBuilder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::begin::holds_bytes;
 use crate::archive::{self, Archive, Snapshot};
 use crate::entry::Scope;
-use crate::filter::Filter;
+use crate::filter::{Filter, WordGlob};
 use crate::id::{DriveId, SnapshotId};
 use crate::job::SnapshotChoice;
 use crate::manifest::{self, Look, Outcome, Reader, Row};
@@ -102,11 +101,9 @@ pub(super) fn fits(scope: &Scope, drive: &SourceDrive) -> bool {
     if id.contains('/') {
         return false;
     }
-    let glob = GlobBuilder::new(&wanted.to_lowercase())
-        .build()
-        .map(|glob| glob.compile_matcher());
+    let glob = WordGlob::new(&wanted.to_lowercase(), false);
     [id, drive.name.as_str()].into_iter().any(|one| match &glob {
-        Ok(glob) => glob.is_match(one.to_lowercase()),
+        Ok(glob) => glob.is_match(&one.to_lowercase()),
         Err(_) => one.eq_ignore_ascii_case(wanted),
     })
 }

@@ -48,7 +48,8 @@ pub(super) fn check(archive: &Archive, id: &SnapshotId, report: &mut dyn FnMut(P
     if let Some(previous) = &head.previous {
         match previous.snapshot.parse::<SnapshotId>() {
             Err(error) => head_is(Kind::Chain, error.to_string()),
-            Ok(before) if before >= *id => {
+            // A later one was made before this one where the clock was set back in between.
+            Ok(before) if before == *id => {
                 head_is(Kind::Chain, format!("the snapshot before it would be {before}"));
             }
             // A snapshot before that was pruned, or does not read, has nothing to compare with; the latter is told at its own place.

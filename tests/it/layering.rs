@@ -40,7 +40,9 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["id", "path", "entry", "monitor", "secret", "stop", "drive"],
+        &[
+            "id", "path", "entry", "filter", "monitor", "secret", "stop", "drive",
+        ],
     ),
     ("archive", &["id", "path", "entry", "manifest", "coverage"]),
     ("sim", &[]),
@@ -71,6 +73,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "id",
             "path",
             "entry",
+            "filter",
             "stop",
             "manifest",
             "report",
@@ -104,6 +107,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("tracing_subscriber", "src/cli/"),
     ("axum", "src/sim/"),
     ("csv", "src/manifest/"),
+    ("globset", "src/filter/"),
     ("toml", "src/job/"),
     ("schemars", "src/job/"),
     ("rusqlite", "src/ledger/"),

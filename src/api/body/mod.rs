@@ -411,15 +411,23 @@ impl Body {
     }
 }
 
-/// `bytes 5-9/10`: the first offset and the whole length, `None` for `*`.
+/// `bytes 5-9/10`: the first offset and the whole length, `None` for `*`. Figures that do not fit together are no range.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, whole) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
-    let (first, _) = range.split_once('-')?;
+    let number = |digits: &str| -> Option<u64> {
+        let digits = digits.trim();
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        if plain { digits.parse().ok() } else { None }
+    };
+    let (unit, range) = text.trim().split_once(' ')?;
+    let (range, whole) = range.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
     let whole = match whole.trim() {
         "*" => None,
-        whole => Some(whole.parse().ok()?),
+        whole => Some(number(whole)?),
     };
-    Some((first.trim().parse().ok()?, whole))
+    let fits = first <= last && whole.is_none_or(|whole| last < whole);
+    (unit.eq_ignore_ascii_case("bytes") && fits).then_some((first, whole))
 }
 
 /// Only a strong tag may stand in `If-Range` (RFC 9110, section 13.1.5).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::content_range;
@@ -400,7 +401,35 @@ async fn dropping_a_download_half_way_does_no_harm() {
 fn content_ranges_are_read() {
     assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
     assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-    for wrong in ["bytes */10", "items 5-9/10", "", "bytes 5", "bytes x-9/10"] {
+    assert_eq!(content_range("Bytes 0-0/1"), Some((0, Some(1))));
+    for wrong in [
+        "bytes */10",
+        "items 5-9/10",
+        "",
+        "bytes 5",
+        "bytes x-9/10",
+        "bytes 5-/10",
+        "bytes 9-5/10",
+        "bytes 5-10/10",
+        "bytes +5-9/10",
+        "bytes5-9/10",
+        "bytes 5-9/18446744073709551616",
+    ] {
         assert_eq!(content_range(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_content_range_says_what_it_says_or_nothing(first in any::<u64>(), last in any::<u64>(), whole in any::<Option<u64>>(),
+        unit in "(bytes|BYTES|byte|items)?", blank in " {0,2}", text in "\\PC{0,30}|[bytes0-9 /*+-]{0,30}") {
+        let told = whole.map_or("*".to_owned(), |whole| whole.to_string());
+        let read = content_range(&format!("{unit}{blank}{first}-{last}/{told}"));
+        let is_right = unit.eq_ignore_ascii_case("bytes") && !blank.is_empty()
+            && first <= last && whole.is_none_or(|whole| last < whole);
+        prop_assert_eq!(read, is_right.then_some((first, whole)));
+        if let Some((first, Some(whole))) = content_range(&text) {
+            prop_assert!(first < whole);
+        }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod bench;
+pub(crate) mod hostile;
 pub(crate) mod lab;
 mod listener;
 mod nights;
