@@ -4,6 +4,8 @@
 //! the ledger at once, so that the end of the process loses nothing. The disk follows for many files at a time; the ledger
 //! knows how far, and what it had not got to is looked at by the next start.
 
+mod spool;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ use crate::plan::{self, Decision, Policy};
 use crate::stop::{Stop, StopReason};
 use crate::throttle::Throttle;
 use crate::walk::{self, Progress, Walked, walk};
+
+pub use spool::Spool;
 
 /// Files taken from the ledger in one go; also the most that are reused by one task.
 const FILES_PER_CLAIM: u32 = 128;
@@ -48,6 +52,8 @@ pub struct Options {
     pub policy: Policy,
     /// Bytes a second of all transfers together.
     pub throttle: Arc<Throttle>,
+    /// The room for bytes that are only passing through; `None` when all stay.
+    pub spool: Option<Arc<Spool>>,
     /// How long transfers may go on after a stop was asked for.
     pub grace: Duration,
 }
@@ -226,7 +232,13 @@ async fn fetch_family(
     let mut waiting: VecDeque<Work> = VecDeque::new();
     let mut tasks: JoinSet<Result<Ended, Error>> = JoinSet::new();
     let mut slots: Vec<usize> = worker_numbers(family, backup.options.transfers);
+    let mut room = backup.options.spool.as_ref().map(|spool| spool.subscribe());
     loop {
+        let mut is_full = false;
+        if let Some(room) = &mut room {
+            // Looked at before room is asked for, as with the pages.
+            room.mark_unchanged();
+        }
         // Looked at before the ledger is asked, so that a page between the two wakes us up again.
         let ended = walked.borrow_and_update().ended;
         let draining = backup.stop.is_draining();
@@ -246,12 +258,21 @@ async fn fetch_family(
                 slots.push(slot);
                 break;
             };
+            if let Some(spool) = &backup.options.spool
+                && !spool.try_take(work.entry.size.unwrap_or(0))
+            {
+                waiting.push_front(work);
+                slots.push(slot);
+                is_full = true;
+                break;
+            }
             tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, stored.clone()));
         }
-        if tasks.is_empty() && (ended || draining) {
+        if tasks.is_empty() && !is_full && (ended || draining) {
             return Ok(());
         }
         tokio::select! {
+            () = has_room(room.as_mut()), if is_full => {}
             Some(joined) = tasks.join_next() => {
                 if let Some(ended) = outcome(joined) {
                     let Ended { slot, left } = ended?;
@@ -263,6 +284,16 @@ async fn fetch_family(
             () = backup.stop.draining(), if !draining => {}
         }
     }
+}
+
+/// Waits until there may be more room.
+async fn has_room(room: Option<&mut watch::Receiver<u64>>) {
+    if let Some(room) = room
+        && room.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Worker numbers are unique over all families, so that each has its own line on a terminal.
@@ -339,7 +370,16 @@ async fn fetch_one(
         attempts: backup.options.attempts,
         slot,
     };
-    if let Fetched::Settled(done) = fetch.fetch(&work).await? {
+    let fetched = fetch.fetch(&work).await?;
+    if let Some(spool) = &backup.options.spool {
+        let stored = match &fetched {
+            Fetched::Settled(done) if done.done.stored_at.is_some() => done.bytes,
+            Fetched::Settled(_) | Fetched::Cancelled => 0,
+        };
+        // Before the ledger knows of the file: from then on it may be let go of.
+        spool.settle(work.entry.size.unwrap_or(0), stored);
+    }
+    if let Fetched::Settled(done) = fetched {
         let counter = match done.done.outcome {
             Outcome::Failed => {
                 let subject = format!("{}:{}", work.entry.drive, work.path);

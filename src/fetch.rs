@@ -9,7 +9,7 @@ use crate::blocking::{blocking, finished};
 use crate::drive::{self, Drive, ErrorKind, Piece};
 use crate::entry::Entry;
 use crate::ledger::{Done, Work};
-use crate::manifest::Outcome;
+use crate::manifest::{DELIVERED, Outcome};
 use crate::monitor::{Counter, Monitor, Transfer};
 use crate::plan::{self, Decision, Policy};
 use crate::throttle::Throttle;
@@ -33,6 +33,13 @@ pub fn reuse(run: &Run, work: &Work, policy: &Policy) -> Result<Option<Done>, ar
     let Decision::Reuse { rehash } = plan::decide(&work.entry, Some(earlier), policy) else {
         return Ok(None);
     };
+    if earlier.is_delivered() {
+        return Ok(Some(Done {
+            reason: DELIVERED.to_owned(),
+            sha256: Some(earlier.sha256.clone()),
+            ..Done::new(work, Outcome::Listed)
+        }));
+    }
     let copy = archive::Earlier {
         stored_at: &earlier.stored_at,
         size: earlier.size,

@@ -41,6 +41,11 @@ pub enum Error {
         /// The tenant in `ARCHIVE.json`.
         found: String,
     },
+    /// The snapshot tells of files and does not hold them.
+    #[error(
+        "the snapshot {0} holds no files, only their list: it is of an audit, or of a migration with keep = \"manifest\""
+    )]
+    HoldsNoFiles(SnapshotId),
     /// A JSON file of the archive does not read.
     #[error("{} is damaged", path.display())]
     Damaged {

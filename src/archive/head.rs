@@ -50,7 +50,22 @@ pub struct Head {
     pub extra: Map<String, Value>,
 }
 
+/// The key of [`Head::extra`] that says what a migration keeps, and its value for one that keeps manifests alone.
+const KEEP: (&str, &str) = ("keep", "manifest");
+
 impl Head {
+    /// Whether the snapshot holds the bytes of its files, and not only tells of them: a backup, or a migration that keeps
+    /// everything.
+    pub fn holds_bytes(&self) -> bool {
+        matches!(self.kind.as_str(), "backup" | "migrate")
+            && self.extra.get(KEEP.0).and_then(Value::as_str) != Some(KEEP.1)
+    }
+
+    /// Notes that the bytes of its files are handed over and not kept.
+    pub fn keep_manifest_alone(&mut self) {
+        self.extra.insert(KEEP.0.to_owned(), Value::from(KEEP.1));
+    }
+
     /// The snapshot's name.
     pub fn id(&self) -> SnapshotId {
         SnapshotId::at(self.started)

@@ -174,17 +174,7 @@ impl Forecast {
                 size(all.bytes)
             ),
         );
-        let figure = match (self.rate.per_minute, self.rate.halves) {
-            (None, _) => "no limit of calls".to_owned(),
-            (Some(figure), false) => format!("{figure} calls a minute for each operation"),
-            (Some(figure), true) => {
-                format!(
-                    "{figure} calls a minute for each operation, {} after 30 minutes",
-                    figure / 2
-                )
-            }
-        };
-        line("rate", figure);
+        line("rate", self.rate.to_text());
         self.add_calls(&mut lines);
         let mut line = |label: &str, text: String| lines.push(format!("  {label:<11} {text}"));
         let names = self.names();
@@ -277,7 +267,7 @@ impl Forecast {
     }
 }
 
-fn hours(time: Duration) -> f64 {
+pub(super) fn hours(time: Duration) -> f64 {
     // Seconds are as precise as any of this is.
     time.as_secs() as f64 / 3600.0
 }

@@ -35,6 +35,20 @@ impl Rate {
         Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
     }
 
+    /// The figure for people.
+    pub fn to_text(self) -> String {
+        match (self.per_minute, self.halves) {
+            (None, _) => "no limit of calls".to_owned(),
+            (Some(figure), false) => format!("{figure} calls a minute for each operation"),
+            (Some(figure), true) => {
+                format!(
+                    "{figure} calls a minute for each operation, {} after 30 minutes",
+                    figure / 2
+                )
+            }
+        }
+    }
+
     /// The calls of one operation that fit into that time, from a rested start.
     pub fn fitting(self, time: Duration) -> Option<u64> {
         let figure = f64::from(self.per_minute?.max(1));
@@ -115,7 +129,7 @@ impl Load {
         buckets
     }
 
-    fn add(&mut self, operation: &str, calls: u64) {
+    pub(super) fn add(&mut self, operation: &str, calls: u64) {
         if calls > 0 {
             *self.calls.entry(operation.to_owned()).or_default() += calls;
         }

@@ -133,7 +133,7 @@ impl Ledger {
 }
 
 /// [`MARK`] with its columns told from those of other tables.
-fn mark() -> String {
+pub(super) fn mark() -> String {
     ["outcome", "size", "modified", "sha256"]
         .into_iter()
         .fold(MARK.to_owned(), |text, column| {

@@ -13,6 +13,7 @@ mod durable;
 mod handed;
 mod details;
 mod listing;
+mod release;
 mod rows;
 mod uploads;
 
@@ -29,9 +30,10 @@ pub use details::{DetailEnd, DetailWork};
 pub use durable::Doubtful;
 pub use handed::Handed;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
+pub use release::Released;
 pub use uploads::{
-    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem,
-    Settled, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
+    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem, Sent,
+    Settled, Spent, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
 };
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
@@ -223,7 +225,7 @@ impl Ledger {
         receiver.await.map_err(|_| self.gone())?
     }
 
-    /// Wakes up when items were listed or settled through this handle or a clone of it.
+    /// Wakes up when items were listed, settled or uploaded through this handle or a clone of it.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }

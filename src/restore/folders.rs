@@ -29,7 +29,7 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
                     UploadOutcome::Created
                 };
                 restore.ledger.finish_folder(work.no, entry, outcome).await?;
-                restore.tell(&settled_as(&work, outcome, "")).await;
+                restore.tell(&settled_as(&work, outcome, ""));
                 return Ok(());
             }
             Err(error) => error,
@@ -55,7 +55,7 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
         {
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
-                restore.tell(&settled).await;
+                restore.tell(&settled);
                 return Ok(());
             }
             None => return Ok(()),
@@ -83,7 +83,7 @@ async fn adopt(restore: &Restore, work: &UploadWork, entry: Entry) -> Result<(),
         .ledger
         .finish_folder(work.no, entry, UploadOutcome::Adopted)
         .await?;
-    restore.tell(&settled_as(work, UploadOutcome::Adopted, "")).await;
+    restore.tell(&settled_as(work, UploadOutcome::Adopted, ""));
     Ok(())
 }
 
@@ -94,10 +94,9 @@ async fn fail(restore: &Restore, work: &UploadWork, reason: &str) -> Result<(), 
         reason: reason.to_owned(),
         entry: None,
         attempts: 1,
+        sent: None,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore
-        .tell(&settled_as(work, UploadOutcome::Failed, reason))
-        .await;
+    restore.tell(&settled_as(work, UploadOutcome::Failed, reason));
     Ok(())
 }

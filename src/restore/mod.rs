@@ -8,14 +8,13 @@ mod folders;
 mod local;
 mod names;
 mod plan;
+mod rehearsal;
 mod results;
 mod send;
 mod source;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +34,8 @@ use crate::throttle::Throttle;
 
 pub use local::{LocalFolder, local_name};
 pub use names::{NAME_CHARACTERS, fold, numbered, numbered_local};
-pub use plan::{DrivePlan, RestorePlan, plan, write_readiness};
+pub use plan::{DrivePlan, RestorePlan, check_room, plan, write_readiness, write_steps};
+pub use rehearsal::{Made, Stage, rehearse};
 pub use results::{Summary, Verdict, summary, write_results};
 pub use source::Copies;
 pub use steps::{FILE_BYTES, Limits, Place, Selection};
@@ -64,33 +64,8 @@ pub struct Options {
     pub check_back: Policy,
     /// Bytes a second of all uploads together.
     pub throttle: Arc<Throttle>,
-    /// What lets go of stored bytes once the target has confirmed them; `None` keeps them.
-    pub release: Option<Release>,
     /// How long transfers may go on after a stop was asked for.
     pub grace: Duration,
-}
-
-/// Lets go of the stored bytes at a `stored_at`. It waits for the disk.
-#[derive(Clone)]
-pub struct Release(Arc<Remove>);
-
-type Remove = dyn Fn(&str) -> io::Result<()> + Send + Sync;
-
-impl Release {
-    /// Takes what removes the bytes.
-    pub fn new(remove: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Release {
-        Release(Arc::new(remove))
-    }
-
-    fn call(&self, stored_at: &str) -> io::Result<()> {
-        (self.0)(stored_at)
-    }
-}
-
-impl fmt::Debug for Release {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Release")
-    }
 }
 
 impl Options {
@@ -108,7 +83,6 @@ impl Options {
             attempts: 3,
             check_back: Policy { rehash: 0.0, salt: 0 },
             throttle: Arc::new(Throttle::new(None)),
-            release: None,
             grace: Duration::from_secs(30),
         }
     }
@@ -195,7 +169,7 @@ impl Restore {
     }
 
     /// Tells of a step that needed no call, or that has come to its end.
-    pub(crate) async fn tell(&self, settled: &Settled) {
+    pub(crate) fn tell(&self, settled: &Settled) {
         let (counter, bytes) = match settled.outcome {
             UploadOutcome::Created | UploadOutcome::Adopted => (Counter::FoldersListed, None),
             UploadOutcome::Restored | UploadOutcome::Renamed | UploadOutcome::Overwritten
@@ -214,16 +188,6 @@ impl Restore {
         self.monitor.count(counter, 1);
         if let Some(bytes) = bytes {
             self.monitor.count(bytes, settled.size);
-        }
-        if settled.is_file
-            && settled.outcome.is_there()
-            && let (Some(release), Some(stored_at)) = (&self.options.release, &settled.stored_at)
-        {
-            let (release, place) = (release.clone(), stored_at.clone());
-            if let Err(error) = source::blocking(move || release.call(&place)).await {
-                let message = format!("{stored_at} is no longer needed and could not be removed: {error}");
-                self.monitor.problem(&settled.subject, &message);
-            }
         }
         if matches!(settled.outcome, UploadOutcome::Skipped | UploadOutcome::Failed) {
             self.monitor.problem(
@@ -344,7 +308,7 @@ async fn claim(restore: &Restore, family: Family, kind: Kind, limit: u32) -> Res
             .claim_uploads(family, kind, limit, restore.options.naming)
             .await?;
         for settled in &claimed.settled {
-            restore.tell(settled).await;
+            restore.tell(settled);
         }
         if !claimed.works.is_empty() || claimed.settled.is_empty() {
             return Ok(claimed.works);

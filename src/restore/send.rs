@@ -11,7 +11,7 @@ use super::source::{Copy, blocking, hex};
 use super::{Error, Restore, same_text};
 use crate::drive::{self, ErrorKind, NewFile, Piece};
 use crate::entry::Entry;
-use crate::ledger::{Again, Choice, Settled, UploadEnd, UploadOutcome, UploadWork};
+use crate::ledger::{Again, Choice, Sent, Settled, UploadEnd, UploadOutcome, UploadWork};
 use crate::monitor::Transfer;
 use crate::plan::is_sampled;
 
@@ -115,7 +115,7 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
         {
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
-                restore.tell(&settled).await;
+                restore.tell(&settled);
                 return Ok(());
             }
             None => return Ok(()),
@@ -223,9 +223,14 @@ async fn confirm(
         reason: reason.to_owned(),
         entry: Some(Box::new(entry)),
         attempts: tries,
+        sent: Some(Box::new(Sent {
+            size: work.size,
+            modified: work.modified,
+            sha256: work.sha256.clone(),
+        })),
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, outcome, reason)).await;
+    restore.tell(&settled_as(work, outcome, reason));
     Ok(())
 }
 
@@ -270,11 +275,10 @@ async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) ->
         reason: reason.to_owned(),
         entry: None,
         attempts: tries,
+        sent: None,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore
-        .tell(&settled_as(work, UploadOutcome::Failed, reason))
-        .await;
+    restore.tell(&settled_as(work, UploadOutcome::Failed, reason));
     Ok(())
 }
 
@@ -285,7 +289,6 @@ pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str
         reason: reason.to_owned(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == crate::entry::Kind::File,
-        stored_at: work.stored_at.clone(),
     }
 }
 

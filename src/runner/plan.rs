@@ -87,23 +87,7 @@ pub async fn plan(
         full: Load::of(&families, &job.drives, classic, downloads),
         unchanged: Load::of(&families, &job.drives, classic, false),
         families,
-        rate: match config.rate {
-            api::Rate::Unlimited => Rate {
-                per_minute: None,
-                halves: false,
-            },
-            api::Rate::Fixed(figure) => Rate {
-                per_minute: Some(figure),
-                halves: false,
-            },
-            api::Rate::Plan {
-                per_minute,
-                sustained_half,
-            } => Rate {
-                per_minute: Some(per_minute),
-                halves: sustained_half,
-            },
-        },
+        rate: rate(config.rate),
         bandwidth: job.limits.bandwidth,
         window: window(&session),
         opens,
@@ -111,7 +95,21 @@ pub async fn plan(
     })
 }
 
-fn window(session: &Session) -> Option<Window> {
+/// The tenant's rate, as an estimate takes it.
+pub(super) fn rate(rate: api::Rate) -> Rate {
+    let (per_minute, halves) = match rate {
+        api::Rate::Unlimited => (None, false),
+        api::Rate::Fixed(figure) => (Some(figure), false),
+        api::Rate::Plan {
+            per_minute,
+            sustained_half,
+        } => (Some(per_minute), sustained_half),
+    };
+    Rate { per_minute, halves }
+}
+
+/// The job's window, as an estimate takes it.
+pub(super) fn window(session: &Session) -> Option<Window> {
     let job = &session.loaded.job;
     let window = job.window.as_ref()?;
     let zone = zone(job);
@@ -124,7 +122,7 @@ fn window(session: &Session) -> Option<Window> {
 }
 
 /// The newest snapshot whose manifest is what its tail says.
-async fn newest(session: &Session, warnings: &mut Vec<String>) -> Result<Option<Snapshot>, Error> {
+pub(super) async fn newest(session: &Session, warnings: &mut Vec<String>) -> Result<Option<Snapshot>, Error> {
     let path = job::resolve_path(&session.loaded.base, &session.loaded.job.archive);
     let found = blocking(move || -> Result<_, archive::Error> {
         let archive = match Archive::open(&path) {

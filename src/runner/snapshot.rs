@@ -46,7 +46,7 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
     let lock = lock(session, &archive, started).await?;
-    let begun = begin(session, &archive).await?;
+    let begun = begin(session, &archive, None).await?;
 
     let ledger = begun.ledger.clone();
     let mut ended = conclude(session, &drive, begun, &archive, started).await;
@@ -209,6 +209,7 @@ async fn list_and_fetch(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun
             salt: crate::archive::fold(begun.run.id().as_str()),
         },
         throttle: Arc::new(Throttle::new(job.limits.bandwidth.map(Into::into))),
+        spool: None,
         grace: GRACE,
     };
     backup(

@@ -4,6 +4,7 @@
 //! when the run goes on, the folder is listed again, and the item is taken as done if it lies there.
 
 mod claim;
+mod copies;
 mod ends;
 mod follow;
 mod results;
@@ -20,7 +21,8 @@ use crate::manifest;
 use crate::path::DrivePath;
 
 pub use claim::{Again, Choice, Claimed, Settled, UploadWork};
-pub use ends::UploadEnd;
+pub use copies::Spent;
+pub use ends::{Sent, UploadEnd};
 pub use follow::{FollowWork, Followed};
 pub use results::{Problem, UploadRow, UploadTotals};
 pub use sides::{Difference, DriveCount};

@@ -8,6 +8,7 @@ mod compare;
 mod conclude;
 mod pair;
 mod pass;
+mod plan;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::archive::Archive;
 use crate::blocking::blocking;
 use crate::drive::Drive;
 use crate::entry::OnConflict;
-use crate::job::{Deletions, Face, JobKind, MigrateOptions, Pass, Permissions, Share, Unmapped};
+use crate::job::{Deletions, Face, JobKind, Keep, MigrateOptions, Pass, Permissions, Share, Unmapped};
 use crate::ledger::{Ledger, NewRoot};
 use crate::migrate::{self, PassSummary, Reconciliation};
 use crate::monitor::Phase;
@@ -33,6 +34,8 @@ use compare::compare;
 use conclude::conclude;
 use pair::{pair, write_unmapped};
 use pass::one_pass;
+
+pub(super) use plan::plan;
 
 /// Drives without a place to go that a message names.
 const UNMAPPED_SHOWN: usize = 20;
@@ -82,7 +85,8 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
         })
         .await?
     };
-    let mut begun = begin(session, &archive).await?;
+    let hands_on = options.keep == Keep::Manifest;
+    let mut begun = begin(session, &archive, hands_on.then_some(&journal)).await?;
     let sides = Sides {
         options,
         source,
@@ -145,7 +149,7 @@ async fn work(
         () = session.stop.draining() => return Ok(false),
     };
     report.warnings.extend(warnings);
-    let pairs = pair(session, sides, &found).await?;
+    let pairs = pair(session, &options.delivery, &sides.target, &found).await?;
     for one in &pairs.unmapped {
         let message = format!("it has no place to go ({}): {}", one.reason, one.name);
         session.monitor.problem(one.drive.as_str(), &message);
@@ -225,6 +229,7 @@ fn state_name(session: &Session, options: &MigrateOptions) -> String {
     lasting.deletions = Deletions::Ignore;
     lasting.deletion_limit = Share::NONE;
     lasting.unmapped = Unmapped::Fail;
+    lasting.keep = Keep::All;
     lasting.delivery.on_conflict = OnConflict::Skip;
     lasting.delivery.map = None;
     lasting.delivery.permissions = Permissions::Record;
