@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use reqwest::header;
 use serde_json::Value;
 
-use super::{HeaderMap, Method, Url, hosts};
+use super::{HeaderMap, HeaderValue, Method, Url, hosts};
 use crate::api::refusal::shown;
 use crate::api::{Config, ConnectError, Timeouts};
 
@@ -140,12 +141,13 @@ impl Transport {
             Line::Content => &self.contents,
         };
         let url = outgoing.url.clone();
-        let mut request = client
-            .request(outgoing.method, outgoing.url)
-            .headers(outgoing.headers);
+        let mut plain = reqwest::Request::new(outgoing.method, outgoing.url);
+        *plain.headers_mut() = outgoing.headers;
         if outgoing.line == Line::Content {
-            request = request.header("accept-encoding", "identity");
+            let identity = HeaderValue::from_static("identity");
+            plain.headers_mut().insert(header::ACCEPT_ENCODING, identity);
         }
+        let mut request = reqwest::RequestBuilder::from_parts(client.clone(), plain);
         let mut progress = Arc::default();
         request = match outgoing.payload {
             Payload::Nothing => request,
@@ -175,7 +177,7 @@ impl Transport {
         let answer = request.send();
         tokio::pin!(answer);
         let mut through = 0;
-        let response = loop {
+        let mut response = loop {
             match tokio::time::timeout(self.timeouts.headers, &mut answer).await {
                 Ok(response) => break response.map_err(broken)?,
                 Err(_) => {
@@ -192,7 +194,7 @@ impl Transport {
         };
         Ok(Reply {
             status: response.status().as_u16(),
-            headers: response.headers().clone(),
+            headers: std::mem::take(response.headers_mut()),
             url,
             response,
             idle: self.timeouts.idle,
