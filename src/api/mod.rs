@@ -198,6 +198,9 @@ pub struct Timeouts {
     pub headers: Duration,
     /// For the next byte of a body.
     pub idle: Duration,
+    /// Bytes a second that a transfer must make, over each minute in which the network lets us wait; with fewer it is
+    /// begun again. 0 is content with any.
+    pub minimum_rate: u64,
 }
 
 impl Default for Timeouts {
@@ -206,6 +209,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(20),
             headers: Duration::from_secs(60),
             idle: Duration::from_secs(60),
+            minimum_rate: 1_000,
         }
     }
 }

@@ -62,6 +62,7 @@ pub(super) struct Budget {
     limited_since: Option<Instant>,
     failures: u32,
     limits: u32,
+    slow: u32,
     delays: ExponentialBackoff,
 }
 
@@ -77,6 +78,7 @@ impl Budget {
             limited_since: None,
             failures: 0,
             limits: 0,
+            slow: 0,
             delays: delays(policy),
         }
     }
@@ -116,6 +118,13 @@ impl Budget {
         }
         let patience = self.policy.time.saturating_mul(LIMITED_PATIENCE);
         (since.elapsed().saturating_add(delay) <= patience).then_some(delay)
+    }
+
+    /// Takes one transfer that was too slow from its beginning on out of the budget, and tells whether another is left.
+    /// New bytes do not earn these back: slow ones come as well.
+    pub(super) fn slow(&mut self) -> bool {
+        self.slow += 1;
+        self.slow < self.policy.tries
     }
 
     /// Forgives the failures so far: new bytes have come.

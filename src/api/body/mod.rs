@@ -356,7 +356,13 @@ impl Body {
                 let message = format!("the content ended after {} bytes", self.position);
                 self.broke(message).await
             }
-            Err(Broken { message, .. }) => self.broke(message).await,
+            Err(Broken { slow, message, .. }) => {
+                if slow && !self.fetcher.budget.slow() {
+                    let unavailable = ErrorKind::Unavailable { retry_after: None };
+                    return Err(self.error(unavailable, message));
+                }
+                self.broke(message).await
+            }
         }
     }
 

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::StreamExt;
 use serde_json::json;
 
 use super::content_range;
@@ -186,6 +188,91 @@ async fn two_breaks_without_a_byte_ask_for_a_fresh_address() {
     assert_eq!(bytes.unwrap(), CONTENT);
     let calls: Vec<bool> = server.seen().iter().map(is_call).collect();
     assert_eq!(calls, [true, false, false, false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_only_trickles_is_begun_again() {
+    let trickle = |reply: Reply| reply.drip(1, Duration::from_secs(21));
+    let server = store(move |seen, count| match from(seen) {
+        None => trickle(Reply::new(200, CONTENT)),
+        // Three bytes came in a minute; the next connection brings the rest at once.
+        Some(first) if count == 1 => part(first),
+        Some(_) => Reply::new(500, ""),
+    })
+    .await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = 1;
+    let (drive, tally) = server.connect(config);
+    let (bytes, steps) = collect(drive.download(&file("a", 10), 0).await.unwrap()).await;
+    assert_eq!(bytes.unwrap(), CONTENT);
+    assert_eq!(steps, ["resumed"]);
+    assert_eq!(server.seen()[2].header("range"), Some("bytes=3-"));
+    assert_eq!(tally.get(Counter::Retries), 1);
+    // Where any rate is good enough, it just takes its time.
+    let server = store(move |_, _| trickle(Reply::new(200, CONTENT))).await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = 0;
+    let (bytes, steps) = collect(
+        server
+            .connect(config)
+            .0
+            .download(&file("a", 10), 0)
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!((bytes.unwrap().as_slice(), steps.len()), (CONTENT, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_stays_slow_fails_although_bytes_come() {
+    const WHOLE: usize = 64 << 20;
+    const PIECE: usize = 32 << 10;
+    let server = store(|seen, _| {
+        let first = from(seen).unwrap_or(0);
+        let range = format!("bytes {first}-{}/{WHOLE}", WHOLE - 1);
+        // 45 KiB a second are more than a mebibyte in a minute: a retry would have earned its tries back.
+        Reply::new(if first > 0 { 206 } else { 200 }, vec![0; WHOLE - first])
+            .with("content-range", &range)
+            .drip(PIECE, Duration::from_millis(700))
+    })
+    .await;
+    let mut config = server.config();
+    config.retry.time = Duration::from_secs(3600);
+    config.timeouts.minimum_rate = 100_000;
+    let (drive, tally) = server.connect(config);
+    let download = drive.download(&file("a", WHOLE as u64), 0).await.unwrap();
+    let error = collect(download).await.0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable { retry_after: None });
+    assert!(
+        error.message.contains("slower than 100000 bytes a second"),
+        "{error}"
+    );
+    let asked = server.seen().iter().filter(|seen| !is_call(seen)).count();
+    assert_eq!(asked, 4, "as often as the policy has tries");
+    assert!(tally.get(Counter::BytesMoved) > 4 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_our_own_limit_holds_back_is_not_slow() {
+    let server = store(|_, _| Reply::new(200, [7; 64 << 10])).await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = u64::MAX;
+    let mut download = server
+        .connect(config)
+        .0
+        .download(&file("a", 64 << 10), 0)
+        .await
+        .unwrap();
+    let mut received = 0;
+    while let Some(piece) = download.body.next().await {
+        let crate::drive::Piece::Bytes(bytes) = piece.unwrap() else {
+            panic!("it was begun again");
+        };
+        received += bytes.len();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+    assert_eq!(received, 64 << 10);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ use crate::monitor::{Counter, Monitor, WaitReason, Waiting};
 
 pub(super) mod address;
 mod crowd;
+mod flow;
 mod hosts;
 mod message;
 #[cfg(test)]
@@ -28,10 +29,11 @@ mod tests;
 mod transport;
 
 use crowd::Crowd;
+pub(super) use flow::content;
 use hosts::Hosts;
 use message::Whole;
 pub(super) use message::{Answer, Call, Failed, Sent, Shot, Work};
-pub(super) use transport::{Broken, Content, Line, Payload, Reply, content};
+pub(super) use transport::{Broken, Content, Line, Payload, Reply};
 use transport::{Outgoing, Transport};
 
 /// A tenant's service, ready to be called.
