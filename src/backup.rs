@@ -19,6 +19,7 @@ use crate::blocking::{blocking, outcome};
 use crate::drive::{self, Drive};
 use crate::fetch::{self, Fetch, Fetched};
 use crate::id::Family;
+use crate::keep::Keeper;
 use crate::ledger::{self, Done, Ledger, Work};
 use crate::manifest::Outcome;
 use crate::monitor::{Counter, Monitor, Phase};
@@ -77,6 +78,7 @@ impl From<fetch::Error> for Error {
         match error {
             fetch::Error::Drive(error) => Error::Drive(error),
             fetch::Error::Archive(error) => Error::Archive(error),
+            fetch::Error::Ledger(error) => Error::Ledger(error),
         }
     }
 }
@@ -95,6 +97,7 @@ struct Backup {
     drive: Arc<dyn Drive>,
     ledger: Ledger,
     run: Run,
+    keeper: Keeper,
     options: Options,
     monitor: Arc<dyn Monitor>,
     stop: Stop,
@@ -114,6 +117,7 @@ pub async fn backup(
     stop: Stop,
 ) -> Result<(), Error> {
     let backup = Arc::new(Backup {
+        keeper: Keeper::new(run.clone(), ledger.clone()),
         drive,
         ledger,
         run,
@@ -122,32 +126,47 @@ pub async fn backup(
         stop,
     });
     let progress = Arc::new(Progress::default());
-    let listing = async {
-        let outcome = walk(
-            Arc::clone(&backup.drive),
-            backup.ledger.clone(),
-            backup.options.walk.clone(),
-            Arc::clone(&backup.monitor),
-            Arc::clone(&progress),
-            backup.stop.clone(),
-        )
-        .await;
-        backup.monitor.phase(Phase::Listed);
-        outcome.map_err(Error::from)
-    };
-    let fetching = async {
-        for _ in 0..SWEEPS {
-            fetch_all(&backup, &progress).await?;
-            if backup.stop.is_draining() || !backup.ledger.has_pending().await? {
-                break;
-            }
+    // Tasks of the runtime are woken by its own threads; what this future does itself may cost a switch to another thread
+    // for each file.
+    let mut work = JoinSet::new();
+    work.spawn(list(Arc::clone(&backup), Arc::clone(&progress)));
+    work.spawn(fetch(Arc::clone(&backup), progress));
+    let done = async {
+        while let Some(joined) = work.join_next().await {
+            outcome(joined).unwrap_or(Ok(()))?;
         }
         Ok(())
     };
-    tokio::select! {
-        outcome = async { tokio::try_join!(listing, fetching) } => outcome.map(|_| ()),
+    let ended = tokio::select! {
+        outcome = done => outcome,
         () = grace_is_over(&backup) => Ok(()),
+    };
+    work.shutdown().await;
+    ended
+}
+
+async fn list(backup: Arc<Backup>, progress: Arc<Progress>) -> Result<(), Error> {
+    let outcome = walk(
+        Arc::clone(&backup.drive),
+        backup.ledger.clone(),
+        backup.options.walk.clone(),
+        Arc::clone(&backup.monitor),
+        progress,
+        backup.stop.clone(),
+    )
+    .await;
+    backup.monitor.phase(Phase::Listed);
+    outcome.map_err(Error::from)
+}
+
+async fn fetch(backup: Arc<Backup>, progress: Arc<Progress>) -> Result<(), Error> {
+    for _ in 0..SWEEPS {
+        fetch_all(&backup, &progress).await?;
+        if backup.stop.is_draining() || !backup.ledger.has_pending().await? {
+            break;
+        }
     }
+    Ok(())
 }
 
 /// How long transfers may go on after the job's window has ended: nobody waits for the process then, and what is under way
@@ -206,10 +225,15 @@ async fn settle(backup: &Backup, done: Vec<Done>, stored: &mpsc::Sender<()>) -> 
     let has_bytes = done.iter().any(|done| done.stored_at.is_some());
     backup.ledger.settle(done).await?;
     if has_bytes {
-        // When a word waits already, it stands for these files too.
-        let _ = stored.try_send(());
+        tell(stored);
     }
     Ok(())
+}
+
+/// Says that files were settled that the disk has to follow.
+fn tell(stored: &mpsc::Sender<()>) {
+    // When a word waits already, it stands for these files too.
+    let _ = stored.try_send(());
 }
 
 /// Makes durable what was settled so far.
@@ -287,7 +311,7 @@ async fn fetch_family(
 }
 
 /// Waits until there may be more room.
-async fn has_room(room: Option<&mut watch::Receiver<u64>>) {
+async fn has_room(room: Option<&mut watch::Receiver<i64>>) {
     if let Some(room) = room
         && room.changed().await.is_ok()
     {
@@ -365,6 +389,7 @@ async fn fetch_one(
     let fetch = Fetch {
         drive: &*backup.drive,
         run: &backup.run,
+        keeper: &backup.keeper,
         monitor: &*backup.monitor,
         throttle: &backup.options.throttle,
         attempts: backup.options.attempts,
@@ -373,27 +398,29 @@ async fn fetch_one(
     let fetched = fetch.fetch(&work).await?;
     if let Some(spool) = &backup.options.spool {
         let stored = match &fetched {
-            Fetched::Settled(done) if done.done.stored_at.is_some() => done.bytes,
+            Fetched::Settled(settled) if settled.outcome == Outcome::Stored => settled.bytes,
             Fetched::Settled(_) | Fetched::Cancelled => 0,
         };
-        // Before the ledger knows of the file: from then on it may be let go of.
         spool.settle(work.entry.size.unwrap_or(0), stored);
     }
-    if let Fetched::Settled(done) = fetched {
-        let counter = match done.done.outcome {
+    if let Fetched::Settled(settled) = fetched {
+        let counter = match settled.outcome {
             Outcome::Failed => {
                 let subject = format!("{}:{}", work.entry.drive, work.path);
-                backup.monitor.problem(&subject, &done.message);
+                backup.monitor.problem(&subject, &settled.message);
                 Counter::Failures
             }
             Outcome::Vanished => Counter::FilesVanished,
             Outcome::Skipped => Counter::FilesSkipped,
             Outcome::Stored | Outcome::Reused | Outcome::Listed => Counter::FilesDone,
         };
-        settle(&backup, vec![done.done], &stored).await?;
+        match settled.done {
+            Some(done) => settle(&backup, vec![done], &stored).await?,
+            None => tell(&stored),
+        }
         backup.monitor.count(counter, 1);
         if counter == Counter::FilesDone {
-            backup.monitor.count(Counter::BytesDone, done.bytes);
+            backup.monitor.count(Counter::BytesDone, settled.bytes);
         }
     }
     Ok(Ended {

@@ -36,6 +36,7 @@
 //! | | `blocking` | what waits for the disk, on a thread that may wait |
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `throttle` | all transfers together under one rate of bytes |
+//! | | `keep` | small files into a snapshot and the ledger, many at a time |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `details` | what listings do not tell: permissions, links, shares, earlier contents, trash |
 //! | | `backup` | walk, reuse, fetch, commit |
@@ -71,6 +72,7 @@ pub mod manifest;
 pub mod coverage;
 pub mod plan;
 pub mod job;
+pub mod keep;
 pub mod report;
 pub mod retention;
 pub mod notify;

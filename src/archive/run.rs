@@ -28,6 +28,8 @@ pub(super) struct Inner {
     pub(super) tree: Tree,
     pub(super) staging: Folder,
     pub(super) counter: AtomicU64,
+    /// Whether files may be written without a name; until the system refuses one.
+    pub(super) nameless: AtomicBool,
     pub(super) durability: Durability,
     finished: AtomicBool,
 }
@@ -137,6 +139,7 @@ impl Archive {
                 tree,
                 staging,
                 counter: AtomicU64::new(0),
+                nameless: AtomicBool::new(true),
                 durability,
                 finished: AtomicBool::new(false),
             }),

@@ -5,16 +5,17 @@ use tokio::sync::watch;
 /// A bound on the bytes that are being fetched or wait to be handed on.
 #[derive(Debug)]
 pub struct Spool {
-    limit: u64,
-    used: watch::Sender<u64>,
+    limit: i64,
+    /// Below zero for a moment when a file is handed on before it is settled here.
+    used: watch::Sender<i64>,
 }
 
 impl Spool {
     /// Room for `limit` bytes, of which `used` are taken.
     pub fn new(limit: u64, used: u64) -> Spool {
         Spool {
-            limit,
-            used: watch::Sender::new(used),
+            limit: signed(limit),
+            used: watch::Sender::new(signed(used)),
         }
     }
 
@@ -22,9 +23,10 @@ impl Spool {
     pub(super) fn try_take(&self, bytes: u64) -> bool {
         let mut is_taken = false;
         self.used.send_if_modified(|used| {
-            is_taken = *used == 0 || used.saturating_add(bytes) <= self.limit;
+            let after = used.saturating_add(signed(bytes));
+            is_taken = *used <= 0 || after <= self.limit;
             if is_taken {
-                *used = used.saturating_add(bytes);
+                *used = after;
             }
             // Nobody waits for room to become less.
             false
@@ -35,20 +37,26 @@ impl Spool {
     /// Replaces what was taken for a file by what it came to, 0 when it is not stored.
     pub(super) fn settle(&self, taken: u64, stored: u64) {
         self.used
-            .send_modify(|used| *used = used.saturating_add(stored).saturating_sub(taken));
+            .send_modify(|used| *used = used.saturating_add(signed(stored)).saturating_sub(signed(taken)));
     }
 
     /// Gives room back.
     pub fn give_back(&self, bytes: u64) {
         if bytes > 0 {
-            self.used.send_modify(|used| *used = used.saturating_sub(bytes));
+            self.used
+                .send_modify(|used| *used = used.saturating_sub(signed(bytes)));
         }
     }
 
     /// Wakes up when there is more room.
-    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<i64> {
         self.used.subscribe()
     }
+}
+
+/// No file and no disk has more bytes than fit.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -68,5 +76,11 @@ mod tests {
         assert!(!spool.try_take(1));
         spool.settle(100, 0);
         assert!(spool.try_take(1));
+        spool.give_back(1);
+        // A file that was listed without a size is handed on before it is settled.
+        assert!(spool.try_take(0));
+        spool.give_back(8);
+        spool.settle(0, 8);
+        assert!(spool.try_take(10) && !spool.try_take(1));
     }
 }

@@ -445,7 +445,7 @@ impl Ledger {
 
     /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
-        self.gathered_change(move |transaction| {
+        self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
                         attempts = attempts + ?7,

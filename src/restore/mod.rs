@@ -18,10 +18,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::blocking::outcome;
 use crate::drive::{self, Drive};
 use crate::entry::{Kind, OnConflict};
 use crate::id::{DriveId, Family};
@@ -211,11 +211,24 @@ impl Restore {
 
 /// Runs the lanes of all families until the steps are done and no more will come, or a stop is asked for.
 pub(crate) async fn deliver(restore: &Arc<Restore>, feed: &watch::Receiver<Fed>) -> Result<(), Error> {
-    let lanes = Family::ALL.map(|family| lane(Arc::clone(restore), family, feed.clone()));
-    tokio::select! {
-        outcome = try_join_all(lanes) => outcome.map(|_| ()),
-        () = grace_is_over(restore) => Ok(()),
+    // Tasks of the runtime are woken by its own threads; what this future does itself may cost a switch to another thread
+    // for each file.
+    let mut lanes = JoinSet::new();
+    for family in Family::ALL {
+        lanes.spawn(lane(Arc::clone(restore), family, feed.clone()));
     }
+    let done = async {
+        while let Some(joined) = lanes.join_next().await {
+            outcome(joined).unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    };
+    let ended = tokio::select! {
+        outcome = done => outcome,
+        () = grace_is_over(restore) => Ok(()),
+    };
+    lanes.shutdown().await;
+    ended
 }
 
 /// Waits for a stop, and then until its grace time has run out or the stop becomes an abort.
@@ -284,15 +297,10 @@ async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<F
             return Ok(());
         }
         tokio::select! {
-            Some(joined) = tasks.join_next() => match joined {
-                Ok(Ok(Freed::Folder)) => folders -= 1,
-                Ok(Ok(Freed::File(slot))) => slots.push(slot),
-                Ok(Err(error)) => return Err(error),
-                Err(error) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        std::panic::resume_unwind(panic);
-                    }
-                }
+            Some(joined) = tasks.join_next() => match outcome(joined).transpose()? {
+                Some(Freed::Folder) => folders -= 1,
+                Some(Freed::File(slot)) => slots.push(slot),
+                None => {}
             },
             Ok(()) = feed.changed(), if !ended => {}
             () = restore.stop.draining(), if !draining => {}

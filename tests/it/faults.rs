@@ -375,7 +375,8 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
         // Once the fault is over, the next night makes everything good.
         simulator.faults().clear();
         let report = bench.run_next_night().await.unwrap();
-        assert_eq!(report.status, Status::Complete, "{name}, the night after");
+        let text = report.to_text();
+        assert_eq!(report.status, Status::Complete, "{name}, the night after: {text}");
         bench.shelf().assert_holds(&simulator.world(), 0);
     }
     format!("{name}: {end};{further}")

@@ -50,6 +50,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // Layer 3: operations.
     ("throttle", &[]),
     ("walk", OPERATION),
+    ("keep", OPERATION),
     ("fetch", OPERATION),
     ("details", OPERATION),
     ("backup", OPERATION),
@@ -94,8 +95,8 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup", "ledger", "archive", "walk",
-    "fetch", "backup", "restore",
+    "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "ledger", "archive",
+    "walk", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.

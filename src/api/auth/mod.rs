@@ -115,7 +115,7 @@ impl Bearer {
 #[derive(Clone)]
 pub(super) struct Authorization {
     /// The headers, marked as secrets.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Arc<[(HeaderName, HeaderValue)]>,
     /// Which renewal the token comes from.
     pub generation: u64,
 }
@@ -127,6 +127,8 @@ struct Token {
     generation: u64,
     /// When it is renewed without being refused first.
     renew_at: Option<Timestamp>,
+    /// The headers that carry it, once they are made.
+    headers: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// What is known of one bearer.
@@ -194,7 +196,7 @@ impl Keys {
         let state = self.state(bearer);
         let mut guard = state.lock_owned().await;
         let now = client.clock().now();
-        match &*guard {
+        match &mut *guard {
             State::Good(token)
                 if Some(token.generation) != stale && token.renew_at.is_none_or(|time| now < time) =>
             {
@@ -214,7 +216,7 @@ impl Keys {
         let owned = bearer.clone();
         let client = Arc::clone(client);
         let renewal = tokio::spawn(async move { renew(&grants, &client, &owned, &mut guard).await });
-        let token = renewal.await.map_err(|_| {
+        let mut token = renewal.await.map_err(|_| {
             Error::new(
                 ErrorKind::Cancelled,
                 grant::OPERATION,
@@ -222,10 +224,16 @@ impl Keys {
                 "the program ended",
             )
         })??;
-        self.headers(&token)
+        self.headers(&mut token)
     }
 
-    fn headers(&self, token: &Token) -> Result<Authorization> {
+    fn headers(&self, token: &mut Token) -> Result<Authorization> {
+        if let Some(headers) = &token.headers {
+            return Ok(Authorization {
+                headers: Arc::clone(headers),
+                generation: token.generation,
+            });
+        }
         let wrong = || {
             Error::new(
                 ErrorKind::Unauthenticated,
@@ -243,6 +251,8 @@ impl Keys {
             value.set_sensitive(true);
             headers.push((HeaderName::from_static("consumerkey"), value));
         }
+        let headers: Arc<[_]> = headers.into();
+        token.headers = Some(Arc::clone(&headers));
         Ok(Authorization {
             headers,
             generation: token.generation,
@@ -285,6 +295,7 @@ async fn renew(
                     .lifetime
                     .and_then(|time| now.checked_add(time.saturating_sub(margin(time))).ok()),
                 text: granted.text,
+                headers: None,
                 generation: before.map_or(1, |token| token.generation + 1),
             };
             **guard = State::Good(token.clone());

@@ -323,19 +323,20 @@ impl Client {
             return Err(work.error(ErrorKind::Protocol, message).into());
         }
         // A place in the pace is for now: what a token takes to be had must not keep places back that are used later,
-        // all at once. So the token is made sure of before, and looked up again after the wait.
-        let mut stale = shot.stale;
+        // all at once. So the token is made sure of before, and looked up again after a wait.
+        let mut authorization = None;
         if let Some(bearer) = &shot.bearer {
-            self.keys.authorize(self, bearer, stale).await?;
-            stale = None;
+            authorization = Some(self.keys.authorize(self, bearer, shot.stale).await?);
         }
-        self.pace.permit(work.operation).await;
+        let waited = self.pace.permit(work.operation).await;
+        if let Some(bearer) = shot.bearer.as_ref().filter(|_| waited) {
+            authorization = Some(self.keys.authorize(self, bearer, None).await?);
+        }
         let mut headers: HeaderMap = shot.headers.into_iter().collect();
         let mut generation = None;
-        if let Some(bearer) = &shot.bearer {
-            let authorization = self.keys.authorize(self, bearer, stale).await?;
+        if let Some(authorization) = authorization {
             generation = Some(authorization.generation);
-            headers.extend(authorization.headers);
+            headers.extend(authorization.headers.iter().cloned());
         }
         let place = self.crowd.enter().await;
         tracing::trace!(

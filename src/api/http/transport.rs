@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
+use reqwest::header;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::flow::{Flow, Meter, Watch};
-use super::{HeaderMap, Method, Url, hosts};
+use super::{HeaderMap, HeaderValue, Method, Url, hosts};
 use crate::api::refusal::shown;
 use crate::api::{Config, ConnectError, Timeouts};
 
@@ -145,12 +146,13 @@ impl Transport {
             Line::Content => &self.contents,
         };
         let url = outgoing.url.clone();
-        let mut request = client
-            .request(outgoing.method, outgoing.url)
-            .headers(outgoing.headers);
+        let mut plain = reqwest::Request::new(outgoing.method, outgoing.url);
+        *plain.headers_mut() = outgoing.headers;
         if outgoing.line == Line::Content {
-            request = request.header("accept-encoding", "identity");
+            let identity = HeaderValue::from_static("identity");
+            plain.headers_mut().insert(header::ACCEPT_ENCODING, identity);
         }
+        let mut request = reqwest::RequestBuilder::from_parts(client.clone(), plain);
         let (mut flow, mut length) = (Arc::default(), 0);
         request = match outgoing.payload {
             Payload::Nothing => request,
@@ -185,7 +187,7 @@ impl Transport {
             ..
         } = self.timeouts;
         let mut way = Watch::new(flow, length, headers, minimum_rate);
-        let response = loop {
+        let mut response = loop {
             match tokio::time::timeout(way.pause(), &mut answer).await {
                 Ok(response) => break response.map_err(broken)?,
                 Err(_) => {
@@ -197,7 +199,7 @@ impl Transport {
         };
         Ok(Reply {
             status: response.status().as_u16(),
-            headers: response.headers().clone(),
+            headers: std::mem::take(response.headers_mut()),
             url,
             response,
             idle: self.timeouts.idle,
