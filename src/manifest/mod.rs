@@ -1,5 +1,6 @@
 //! One row per resource: what was listed and what became of it.
 
+mod brief;
 mod cells;
 mod error;
 mod export;
@@ -15,6 +16,7 @@ use reader::without_bom;
 use crate::entry::Entry;
 use crate::path::DrivePath;
 
+pub use brief::Brief;
 pub use cells::COLUMNS;
 pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter, defused};

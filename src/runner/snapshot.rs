@@ -12,6 +12,7 @@ use super::{Error, Session, connect, prune, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
+use crate::browse::catalogue;
 use crate::details;
 use crate::drive::{Detail, Drive};
 use crate::entry::{Entry, Kind};
@@ -30,6 +31,10 @@ use crate::walk::{self, Progress, walk};
 /// How often the content of one file is asked for whose bytes do not fit its listing. Two more tries tell a passing fault
 /// from a lasting one.
 pub(super) const CONTENT_ATTEMPTS: u32 = 3;
+
+/// Passes that a run spends on the catalogue at most: an archive of many nights that has none gets one over some nights, or by the
+/// first `find`.
+const CATALOGUE_PASSES: usize = 1;
 
 /// How long transfers may go on after a stop was asked for: below the ten seconds that service managers give at the least
 /// (docker stop; systemd gives 90).
@@ -72,8 +77,19 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         && report.snapshot.is_some()
     {
         prune::after_backup(session, &archive, &lock, report).await;
+        keep_catalogue(session, &archive).await;
     }
     ended
+}
+
+/// Adds the new night to what `find` asks, so that the next question need not. The run is complete without it.
+async fn keep_catalogue(session: &Session, archive: &Archive) {
+    let (archive, stop) = (archive.clone(), session.stop.clone());
+    let updating = blocking(move || catalogue(&archive, CATALOGUE_PASSES, &stop));
+    match session.around.unwatched(updating).await {
+        Ok(updated) => tracing::debug!(read = updated.read, left = updated.left, "the catalogue is kept"),
+        Err(error) => tracing::warn!(%error, "the catalogue for find cannot be written"),
+    }
 }
 
 /// Does the work of a run that has begun, and publishes its snapshot unless it was stopped.
