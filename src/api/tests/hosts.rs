@@ -118,7 +118,7 @@ proptest! {
             let mut config = server.config();
             // A stranger that is spoken to in another protocol says nothing.
             let patience = std::time::Duration::from_millis(200);
-            config.timeouts = Timeouts { connect: patience, headers: patience, idle: patience };
+            config.timeouts = Timeouts { connect: patience, headers: patience, idle: patience, minimum_rate: 0 };
             config.retry.tries = 2;
             let (drive, _) = server.connect(config);
             let outcome = match drive.download(&file("a", 10), 0).await {
