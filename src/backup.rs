@@ -115,6 +115,12 @@ pub async fn backup(
         monitor,
         stop,
     });
+    // What an earlier start listed and did not fetch is known from the beginning.
+    let (files, bytes) = backup.ledger.pending_totals().await?;
+    if files > 0 {
+        backup.monitor.count(Counter::FilesListed, files);
+        backup.monitor.count(Counter::BytesListed, bytes);
+    }
     let progress = Arc::new(Progress::default());
     let listing = async {
         let outcome = walk(
