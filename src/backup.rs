@@ -125,6 +125,12 @@ pub async fn backup(
         monitor,
         stop,
     });
+    // What an earlier start listed and did not fetch is known from the beginning.
+    let (files, bytes) = backup.ledger.pending_totals().await?;
+    if files > 0 {
+        backup.monitor.count(Counter::FilesListed, files);
+        backup.monitor.count(Counter::BytesListed, bytes);
+    }
     let progress = Arc::new(Progress::default());
     // Tasks of the runtime are woken by its own threads; what this future does itself may cost a switch to another thread
     // for each file.

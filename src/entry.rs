@@ -236,7 +236,11 @@ impl FromStr for Scope {
             ["users", text] if is_pattern(text) => Ok(Scope::Users((*text).to_owned())),
             ["users", text] => Ok(Scope::User((*text).to_owned())),
             ["sharedrives", text] if is_pattern(text) => Ok(Scope::SharedDrives((*text).to_owned())),
-            ["sharedrives", text] => Ok(Scope::SharedDrive((*text).to_owned())),
+            // As an address of the API writes it (JP/sharedrive-file-root-list).
+            ["sharedrives", text] => Ok(Scope::SharedDrive(match text.strip_prefix("%40") {
+                Some(digits) => format!("@{digits}"),
+                None => (*text).to_owned(),
+            })),
             ["groups", text] if is_pattern(text) => Ok(Scope::Groups((*text).to_owned())),
             ["groups", text] => Ok(Scope::Group((*text).to_owned())),
             ["me", "sharedfolders", text] => Ok(Scope::SharedFolders {
@@ -310,6 +314,8 @@ mod tests {
                 Ok(word.to_owned())
             );
         }
+        let encoded = "sharedrives/%402101000000000008".parse::<Scope>();
+        assert_eq!(encoded, "sharedrives/@2101000000000008".parse());
         for word in ["", "you", "users", "users/", "key:24101", "me/x", "users/a/b"] {
             assert_eq!(word.parse::<Scope>(), Err(UnknownScope(word.to_owned())));
         }

@@ -229,6 +229,14 @@ impl Fetch<'_> {
                         format!("{listed} bytes are listed, {received} came"),
                     )
                 }
+                Err(Miss::Drive(error))
+                    if error.kind == ErrorKind::Changed
+                        && attempt < self.attempts
+                        && self.has_changed(&mut entry).await =>
+                {
+                    self.monitor.count(Counter::Retries, 1);
+                    continue;
+                }
                 Err(Miss::Drive(error)) => match error.kind {
                     ErrorKind::Unauthenticated => return Err(error.into()),
                     ErrorKind::Cancelled => return Ok(Fetched::Cancelled),
@@ -290,6 +298,17 @@ impl Fetch<'_> {
     async fn refresh(&self, entry: &mut Entry) {
         if let Ok(now) = self.drive.stat(entry).await {
             take_over(entry, now);
+        }
+    }
+
+    /// Whether the file is another than it was, as the service now tells it; it is then taken over.
+    async fn has_changed(&self, entry: &mut Entry) -> bool {
+        match self.drive.stat(entry).await {
+            Ok(now) if differs(&now, entry) => {
+                take_over(entry, now);
+                true
+            }
+            _ => false,
         }
     }
 

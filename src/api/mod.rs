@@ -35,7 +35,7 @@ pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};
 
 pub use auth::login;
 pub use auth::table::{Credential, CredentialRow, NoCredential, Purpose, credential_table};
-pub use auth::{Credentials, refresh_token_expires};
+pub use auth::{Credentials, refresh_token_expires, settle};
 
 /// Everything that says how a tenant is reached.
 #[derive(Clone, Debug)]

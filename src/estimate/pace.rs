@@ -86,7 +86,10 @@ impl Load {
             load.add(list, contents.pages);
             if downloads {
                 load.add(download, contents.files);
-                load.add(bytes, contents.files);
+                // The classic API gives the bytes at once.
+                if bytes != download {
+                    load.add(bytes, contents.files);
+                }
                 load.bytes = load.bytes.saturating_add(contents.bytes);
             }
         }
@@ -285,6 +288,8 @@ mod tests {
             (Duration::from_secs(120), 0)
         );
 
+        let fetched = Load::of(&families, &[Scope::Me], true, true);
+        assert_eq!(fetched.calls["classic.download"], 4_800, "one call for each file");
         let classic = Load::of(&families, &[Scope::Me], true, false);
         // Two families of 250 roots and 480 pages, and the root itself.
         assert_eq!(

@@ -169,7 +169,7 @@ fn check_keys(raw: &RawJob, findings: &mut Findings<'_>) {
             findings.add(
                 key,
                 Fault::OutOfPlace,
-                &format!("in a {} job", word(kind)),
+                &format!("in {} {} job", if kind == AUDIT { "an" } else { "a" }, word(kind)),
                 &format!("it only in {} jobs", names.join(", ")),
             );
         }

@@ -142,6 +142,9 @@ pub async fn restore(
     stop: Stop,
 ) -> Result<Summary, Error> {
     ledger.resume_uploads().await?;
+    let (files, bytes) = ledger.open_uploads().await?;
+    monitor.count(Counter::FilesListed, files);
+    monitor.count(Counter::BytesListed, bytes);
     let restore = Arc::new(Restore::new(drive, ledger, copies, options, monitor, stop));
     let (_fed, feed) = watch::channel(Fed { ended: true });
     deliver(&restore, &feed).await?;
@@ -190,10 +193,12 @@ impl Restore {
             self.monitor.count(bytes, settled.size);
         }
         if matches!(settled.outcome, UploadOutcome::Skipped | UploadOutcome::Failed) {
-            self.monitor.problem(
-                &settled.subject,
-                &format!("{} ({})", settled.outcome.as_str(), settled.reason),
-            );
+            let mut what = format!("{} ({})", settled.outcome.as_str(), settled.reason);
+            if !settled.message.is_empty() {
+                what.push_str(": ");
+                what.push_str(&settled.message);
+            }
+            self.monitor.problem(&settled.subject, &what);
         }
     }
 

@@ -99,12 +99,12 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
             _ => {}
         }
         if !refused && !is_doubtful(&error.kind) {
-            return fail(restore, &work, error.kind.code(), tries).await;
+            return refuse(restore, &work, &error, tries).await;
         }
         match relist(restore, work.folder, &work.parent).await {
             Ok(()) => {}
             Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
-                return fail(restore, &work, error.kind.code(), tries).await;
+                return refuse(restore, &work, &error, tries).await;
             }
             Err(other) => return Err(other),
         }
@@ -121,7 +121,7 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
             None => return Ok(()),
         }
         if tries >= restore.options.attempts {
-            return fail(restore, &work, error.kind.code(), tries).await;
+            return refuse(restore, &work, &error, tries).await;
         }
         restore.ledger.flush().await?;
     }
@@ -268,7 +268,27 @@ async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Resu
     }
 }
 
+/// Ends a step that the service did not take, with what it said.
+pub(super) async fn refuse(
+    restore: &Restore,
+    work: &UploadWork,
+    error: &drive::Error,
+    tries: u32,
+) -> Result<(), Error> {
+    end_failed(restore, work, error.kind.code(), error.to_string(), tries).await
+}
+
 async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) -> Result<(), Error> {
+    end_failed(restore, work, reason, String::new(), tries).await
+}
+
+async fn end_failed(
+    restore: &Restore,
+    work: &UploadWork,
+    reason: &str,
+    message: String,
+    tries: u32,
+) -> Result<(), Error> {
     let end = UploadEnd {
         no: work.no,
         outcome: UploadOutcome::Failed,
@@ -278,7 +298,11 @@ async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) ->
         sent: None,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, UploadOutcome::Failed, reason));
+    let settled = Settled {
+        message,
+        ..settled_as(work, UploadOutcome::Failed, reason)
+    };
+    restore.tell(&settled);
     Ok(())
 }
 
@@ -287,6 +311,7 @@ pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str
         subject: subject(work),
         outcome,
         reason: reason.to_owned(),
+        message: String::new(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == crate::entry::Kind::File,
     }

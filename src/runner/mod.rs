@@ -274,7 +274,18 @@ pub async fn run(
         )),
         Hours::Shut(opens) => return Ok(window::shut(&session, opens)),
     };
-    around::run(&session, operate(&session)).await
+    let outcome = around::run(&session, operate(&session)).await;
+    settle().await;
+    outcome
+}
+
+/// How long the end of a run waits for a token that is being renewed: a call takes less than a second, and a person who
+/// stopped the run waits too.
+const LAST_TOKEN: Duration = Duration::from_secs(5);
+
+/// Waits until no token is being renewed, so that the end of the program loses none.
+pub async fn settle() {
+    api::settle(LAST_TOKEN).await;
 }
 
 /// The work of the job's kind.

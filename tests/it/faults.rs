@@ -2,12 +2,16 @@
 //! wrong is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drivejob::archive::Status as TailStatus;
+use drivejob::id::DriveId;
 use drivejob::manifest::Outcome;
+use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Transfer, Waiting};
 use drivejob::report::{Report, Status};
 use drivejob::runner;
-use drivejob::sim::{Action, Options, Rule, Simulator, World};
+use drivejob::sim::{Action, Change, Options, Rule, SharedWorld, Simulator, World};
+use drivejob::stop::Stop;
 use futures::StreamExt;
 
 use crate::support::{Bench, Face};
@@ -37,6 +41,69 @@ fn world() -> World {
     world.add_file(root, "empty.txt", 0, 12, MAY);
     world.add_file(root, "small.txt", 1_000, 13, MAY);
     world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_the_service_has_forgotten_costs_one_listing_of_the_folder() {
+    for code in [400, 404] {
+        let simulator = Simulator::start(world(), options()).await.unwrap();
+        // The third page of the folder with seven files.
+        let rule = Rule::new("drive.list", status(code, &[], None))
+            .about("a")
+            .from_call(3);
+        simulator.faults().add(rule).unwrap();
+        let bench = Bench::new(&simulator, Face::V2);
+        let report = bench.run().await.unwrap();
+        assert_eq!(report.status, Status::Complete, "{}", report.to_text());
+        assert_eq!(report.warnings, Vec::<String>::new());
+        assert_eq!(simulator.faults().unreached(), []);
+        bench.shelf().assert_holds(&simulator.world(), 0);
+        // Three pages of `a`, three more from its beginning, one page of `b`.
+        assert_eq!(simulator.calls().of("drive.list"), 7, "{code}");
+    }
+}
+
+/// Changes a file when the listing that has it is done.
+#[derive(Debug)]
+struct ChangesAfterListing(SharedWorld);
+
+impl Monitor for ChangesAfterListing {
+    fn call(&self, operation: &'static str, _: Option<u16>) {
+        if operation == "drive.list-root" {
+            let change = Change::Touch {
+                drive: "me".to_owned(),
+                path: "/grows.txt".to_owned(),
+                size: Some(1_234),
+                seed: Some(99),
+                modified: None,
+            };
+            self.0
+                .write(|world| world.apply(&change, MAY + 86_400_000))
+                .unwrap();
+        }
+    }
+    fn count(&self, _: Counter, _: u64) {}
+    fn transfer(&self, _: usize, _: Transfer<'_>) {}
+    fn waiting(&self, _: &Waiting) {}
+    fn problem(&self, _: &str, _: &str) {}
+    fn phase(&self, _: Phase) {}
+    fn drive(&self, _: &DriveId, _: DriveState) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_grows_or_shrinks_behind_its_listing_is_stored_as_it_is_now() {
+    for listed in [1_000, 2_000] {
+        let mut world = World::new();
+        world.add_member("山田", "太郎", "taro@example.com");
+        let root = world.root(0).unwrap();
+        world.add_file(root, "grows.txt", listed, 7, MAY);
+        let simulator = Simulator::start(world, Options::default()).await.unwrap();
+        let bench = Bench::new(&simulator, Face::V2);
+        let monitor = Arc::new(ChangesAfterListing(simulator.world()));
+        let report = bench.run_with(monitor, Stop::new()).await.unwrap();
+        assert_eq!(report.status, Status::Complete, "{}", report.to_text());
+        bench.shelf().assert_holds(&simulator.world(), 0);
+    }
 }
 
 /// One fault: what happens, how often (0 = from then on always), and what it is called in the table.

@@ -375,7 +375,7 @@ async fn a_restore_takes_what_was_asked_for_and_puts_it_where_it_was_told() {
         assert!(
             report
                 .to_text()
-                .starts_with("restore complete\n  restored  1 files"),
+                .starts_with("restore complete\n  restored  1 file"),
             "{}",
             report.to_text()
         );

@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
 
 use super::http::{Client, HeaderName, HeaderValue};
 use super::{Config, ConnectError, Dialect};
@@ -131,6 +132,20 @@ struct Token {
     headers: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
+/// Renewals of members' tokens that are under way in this process.
+static RENEWALS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until no member's token is being renewed, but not longer than `patience`. A refresh token may be good once only:
+/// were the program to end between the service's answer and the token store, the old token would be dead and the new one
+/// with nobody.
+pub async fn settle(patience: Duration) {
+    RENEWALS.close();
+    let settled = tokio::time::timeout(patience, RENEWALS.wait()).await;
+    if settled.is_err() {
+        tracing::warn!("a token was still being renewed when the run ended; it may be lost");
+    }
+}
+
 /// What is known of one bearer.
 #[derive(Debug, Default)]
 enum State {
@@ -215,7 +230,11 @@ impl Keys {
         let grants = Arc::clone(&self.grants);
         let owned = bearer.clone();
         let client = Arc::clone(client);
-        let renewal = tokio::spawn(async move { renew(&grants, &client, &owned, &mut guard).await });
+        let renewing = async move { renew(&grants, &client, &owned, &mut guard).await };
+        let renewal = match bearer {
+            Bearer::Member => RENEWALS.spawn(renewing),
+            Bearer::Delegated(_) | Bearer::Directory => tokio::spawn(renewing),
+        };
         let mut token = renewal.await.map_err(|_| {
             Error::new(
                 ErrorKind::Cancelled,

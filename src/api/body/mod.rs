@@ -296,7 +296,7 @@ impl Fetcher {
             401 | 403 => ErrorKind::Denied,
             _ => ErrorKind::Protocol,
         };
-        let message = format!("{} for a fresh address", refusal.message());
+        let message = format!("at a fresh address too, {}", refusal.message());
         self.final_error(work, kind, message)
     }
 }

@@ -316,9 +316,10 @@ impl Client {
     ) -> Result<Result<Sent, Broken>, Failed> {
         if shot.bearer.is_some() && !self.hosts.admit(&shot.url) {
             let message = format!(
-                "the service sent us to {}://{}, which is not a host of this tenant",
+                "the service sent us to {}://{}{}, which is not a host of this tenant: see `storage` under [endpoints]",
                 shot.url.scheme(),
-                shot.url.host_str().unwrap_or("")
+                shot.url.host_str().unwrap_or(""),
+                shot.url.port().map_or(String::new(), |port| format!(":{port}"))
             );
             return Err(work.error(ErrorKind::Protocol, message).into());
         }

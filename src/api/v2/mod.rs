@@ -215,6 +215,9 @@ impl Tenant {
 fn subject(entry: &Entry) -> String {
     if entry.id.is_root() {
         entry.drive.to_string()
+    } else if entry.name.is_empty() {
+        // A folder of the walk is known by its id alone.
+        format!("folder {} in {}", entry.id, entry.drive)
     } else {
         let name = super::refusal::shown(&entry.name);
         format!("'{name}' ({} in {})", entry.id, entry.drive)

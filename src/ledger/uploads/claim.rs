@@ -76,6 +76,8 @@ pub struct Settled {
     pub outcome: UploadOutcome,
     /// Reason code, empty when there is none.
     pub reason: String,
+    /// What else there is to tell of it, empty when there is nothing.
+    pub message: String,
     /// Size in bytes.
     pub size: u64,
     /// Whether it is a file.
@@ -452,6 +454,7 @@ fn settled(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
         subject: format!("{}:{}", work.drive, work.path),
         outcome,
         reason: reason.to_owned(),
+        message: String::new(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == Kind::File,
     }

@@ -328,6 +328,21 @@ impl Ledger {
         .await
     }
 
+    /// How many files are still to be put into the target, and how many bytes they have.
+    pub async fn open_uploads(&self) -> Result<(u64, u64)> {
+        self.change(|transaction| {
+            transaction.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM upload WHERE kind = 0 AND state IN (?1, ?2)",
+                params![WAITING, READY],
+                |row| {
+                    let (files, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    Ok((files.cast_unsigned(), bytes.max(0).cast_unsigned()))
+                },
+            )
+        })
+        .await
+    }
+
     /// Begins a listing of the folder that a step stands for, and returns its number.
     pub async fn begin_there(&self, folder: i64) -> Result<i64> {
         self.change(move |transaction| {
