@@ -42,7 +42,7 @@ struct Connected {
 
 /// Where the rows of the source come from.
 enum Basis {
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     Listing(Ledger),
 }
 
@@ -138,7 +138,7 @@ async fn basis(
         && snapshot.is_complete()
     {
         let from = format!("snapshot {}", snapshot.id);
-        return Ok((Basis::Snapshot(snapshot), from));
+        return Ok((Basis::Snapshot(Box::new(snapshot)), from));
     }
     let ledger = blocking(Ledger::temporary).await?;
     ledger.add_roots(mapped.to_vec()).await?;
@@ -212,7 +212,9 @@ async fn load(
             Basis::Snapshot(snapshot) => blocking(move || send_manifest(&snapshot, &sender)).await,
             Basis::Listing(listing) => {
                 // The inner result only says that nobody reads any more.
-                let _ = listing.rows(move |row| sender.send(Ok(row.clone()))).await?;
+                let _ = listing
+                    .rows(move |row| sender.send(Ok(row.clone())).map_err(drop))
+                    .await?;
                 Ok(())
             }
         }
