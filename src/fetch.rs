@@ -172,6 +172,10 @@ impl Fetch<'_> {
     /// When the token is refused or the archive cannot be written.
     pub async fn fetch(&self, work: &Work) -> Result<Fetched, Error> {
         let mut entry = work.entry.clone();
+        if entry.size.is_none() {
+            // Without a size nothing would tell a content that was cut short.
+            self.refresh(&mut entry).await;
+        }
         let mut spent = 0;
         for attempt in 1.. {
             let size = entry.size.unwrap_or(0);

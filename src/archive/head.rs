@@ -151,7 +151,7 @@ const JSON_BYTES: u64 = 256 * 1024 * 1024;
 /// Reads a JSON file; `None` when there is none. A newer format is told before anything that it may bring.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(JSON_BYTES).read_to_end(&mut bytes)) {
+    match open_plain(path).and_then(|file| file.take(JSON_BYTES).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path, error)),
@@ -185,6 +185,20 @@ pub(super) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> 
             sync_folder(folder)
         });
     written.map_err(|error| Error::io("write", path, error))
+}
+
+/// Opens a file for reading, unless it is a link: one that was planted leads nowhere.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        // A pipe planted there must not keep us waiting for its other end.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+    }
+    options.open(path)
 }
 
 /// Makes a new file where an old one, or a link, may stand: it is removed and never written through.

@@ -32,6 +32,7 @@ use head::{Marker, read_json, write_json};
 use tree::{Place, Tree};
 
 pub use error::Error;
+pub(crate) use head::open_plain;
 pub use head::{Alarm, Head, Previous, Status, Tail};
 pub use local::{LocalPath, PATH_BYTES};
 pub use lock::{Holder, Lock};

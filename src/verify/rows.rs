@@ -10,7 +10,7 @@ use super::files::{BLOCK, Checker, Expected, Found, digest_of};
 use super::heads::{Heads, is_gone};
 use super::problem::{Kind, Problem};
 use super::rotation::{BUCKETS, bucket_of};
-use crate::archive::{self, Archive};
+use crate::archive::{self, Archive, open_plain};
 use crate::coverage::Totals;
 use crate::entry::Kind as EntryKind;
 use crate::id::SnapshotId;
@@ -337,7 +337,7 @@ fn find_extras(work: &Work<'_>, places: &mut Places, report: &mut dyn FnMut(Prob
 
 fn open(work: &Work<'_>, name: &str) -> Result<Reader<File>, String> {
     let path = work.archive.path().join(work.id.as_str()).join(name);
-    let file = File::open(path).map_err(|error| format!("it does not open: {error}"))?;
+    let file = open_plain(&path).map_err(|error| format!("it does not open: {error}"))?;
     Reader::new(file).map_err(|error| error.to_string())
 }
 

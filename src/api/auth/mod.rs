@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
@@ -278,6 +279,23 @@ impl Keys {
         })
     }
 
+    /// A text of the service without the secrets that we know: an error page may repeat what it was sent.
+    pub(super) fn without_secrets(&self, text: Bytes) -> Bytes {
+        let states: Vec<_> = {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.values().map(|slot| Arc::clone(&slot.state)).collect()
+        };
+        let mut secrets = self.grants.secrets();
+        for state in states {
+            if let Ok(state) = state.try_lock()
+                && let State::Good(token) = &*state
+            {
+                secrets.push(token.text.clone());
+            }
+        }
+        without(text, secrets.iter().map(Secret::reveal))
+    }
+
     fn state(&self, bearer: &Bearer) -> Arc<tokio::sync::Mutex<State>> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= SLOTS && !slots.contains_key(bearer) {
@@ -293,6 +311,21 @@ impl Keys {
         slot.used = self.uses.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&slot.state)
     }
+}
+
+/// Shorter words stand in texts by chance; no secret of the service is as short.
+const SHORTEST_SECRET: usize = 8;
+
+/// A text in which the secrets are hidden.
+pub(super) fn without<'a>(text: Bytes, secrets: impl Iterator<Item = &'a str>) -> Bytes {
+    let mut hidden: Option<String> = None;
+    for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        let whole = hidden.get_or_insert_with(|| String::from_utf8_lossy(&text).into_owned());
+        if whole.contains(secret) {
+            *whole = whole.replace(secret, "(secret)");
+        }
+    }
+    hidden.map_or(text, Bytes::from)
 }
 
 /// Gets a token for a bearer and keeps it.

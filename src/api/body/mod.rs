@@ -31,6 +31,8 @@ pub(super) struct Source {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The size in the listing.
     pub listed: Option<u64>,
+    /// Whether the file, by its name, may be a page itself: HTML or JSON.
+    pub may_be_page: bool,
     /// Whether the first address gives the bytes itself, so that a range may be asked of it.
     pub direct: bool,
 }
@@ -245,10 +247,14 @@ impl Fetcher {
         if begin > 0 && whole.is_some() && self.whole.is_some() && whole != self.whole {
             return Checked::StartAnew("the content changed meanwhile".to_owned());
         }
+        let kind = reply.header("content-type").unwrap_or_default();
+        if self.source.listed.is_none() && !self.source.may_be_page && is_page(kind) {
+            let message = format!("a page came, and no listed size tells whether it is the content ({kind})");
+            return Checked::Wrong(ErrorKind::Protocol, message);
+        }
         if let (Some(whole), Some(listed)) = (whole, self.source.listed)
             && whole != listed
         {
-            let kind = reply.header("content-type").unwrap_or_default();
             let message = format!("{whole} bytes were told, {listed} are listed ({kind})");
             tracing::debug!(operation = work.operation, message, "a content of another length");
             return Checked::Wrong(
@@ -434,6 +440,23 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 fn strong_tag(reply: &Reply) -> Option<HeaderValue> {
     let tag = reply.headers.get("etag")?;
     tag.as_bytes().starts_with(b"\"").then(|| tag.clone())
+}
+
+/// Whether a file of this name may well come with the content type of a page.
+pub(super) fn may_be_page(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    [
+        "html",
+        "htm",
+        "xhtml",
+        "json",
+        "map",
+        "webmanifest",
+        "geojson",
+        "ipynb",
+    ]
+    .iter()
+    .any(|known| known.eq_ignore_ascii_case(ending))
 }
 
 /// Whether a content type is that of an error page.

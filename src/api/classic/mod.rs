@@ -429,6 +429,7 @@ impl Drive for Tenant {
             content_operation: "classic.download",
             headers: file_headers(),
             listed: file.size,
+            may_be_page: body::may_be_page(&file.name),
             direct: true,
         };
         body::open(source, from).await

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) use reqwest::{Method, Url};
 
-use super::auth::{Bearer, Keys};
+use super::auth::{Bearer, Keys, without};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::retry::{Budget, Judgement, judge};
@@ -35,6 +35,9 @@ use message::Whole;
 pub(super) use message::{Answer, Call, Failed, Sent, Shot, Work};
 pub(super) use transport::{Broken, Content, Line, Payload, Reply};
 use transport::{Outgoing, Transport};
+
+/// Fields of a token request that are no secrets.
+const PUBLIC_FIELDS: [&str; 5] = ["grant_type", "scope", "client_id", "redirect_uri", "domain"];
 
 /// A tenant's service, ready to be called.
 #[derive(Debug)]
@@ -372,12 +375,15 @@ impl Client {
     }
 
     fn read_refusal(&self, whole: &Whole) -> Refusal {
-        Refusal::read(whole.status, &whole.headers, &whole.body, self.clock.now())
+        let body = self.keys.without_secrets(whole.body.clone());
+        Refusal::read(whole.status, &whole.headers, &body, self.clock.now())
     }
 
     /// What a reply that is not a success says.
     pub(super) async fn refusal(&self, reply: &mut Reply) -> Refusal {
-        let body = reply.collect().await.unwrap_or_default();
+        let body = self
+            .keys
+            .without_secrets(reply.collect().await.unwrap_or_default());
         Refusal::read(reply.status, &reply.headers, &body, self.clock.now())
     }
 
@@ -418,7 +424,9 @@ impl Client {
                             }
                         }
                     }
-                    Ok(whole) => {
+                    Ok(mut whole) => {
+                        let sent = form.iter().filter(|(name, _)| !PUBLIC_FIELDS.contains(name));
+                        whole.body = without(whole.body, sent.map(|(_, value)| value.as_str()));
                         let refusal = client.read_refusal(&whole);
                         match judge(&refusal) {
                             Judgement::Renew | Judgement::Final(_) => {

@@ -318,6 +318,7 @@ impl Drive for Tenant {
             url: call.url,
             headers: Vec::new(),
             listed: file.size,
+            may_be_page: body::may_be_page(&file.name),
             direct: false,
         };
         body::open(source, from).await

@@ -3,7 +3,7 @@
 // Each theme takes what it needs.
 #![allow(dead_code, unused_imports)]
 
-mod bench;
+pub(crate) mod bench;
 pub(crate) mod hostile;
 pub(crate) mod lab;
 mod listener;
