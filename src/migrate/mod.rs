@@ -25,7 +25,10 @@ use crate::restore::{self, Copies, Fed, Limits, Restore, Summary, deliver, fold,
 use crate::stop::Stop;
 
 pub use map::{Map, MapError, Pairs, Unmapped};
-pub use permissions::record_permissions;
+pub use permissions::{
+    Applied, People, PermissionPlan, PermissionTable, Survey, apply_permissions, plan_permissions,
+    record_permissions,
+};
 pub use reconcile::{Reconciliation, reconcile, write_reconciliation};
 
 pub use crate::restore::Error;

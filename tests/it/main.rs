@@ -19,6 +19,7 @@ mod kill;
 mod layering;
 mod migrate;
 mod names;
+mod permissions;
 mod prune;
 mod report;
 mod restore;

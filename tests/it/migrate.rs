@@ -314,13 +314,12 @@ fn what_is_not_whole_is_refused_before_it_begins() {
         .key("tenant", "\"tenant.toml\"")
         .key("target", "\"tenant.toml\"")
         .key("keep", "\"manifest\"")
-        .key("to", "\"folder:x\"")
-        .key("permissions", "\"apply\"");
+        .key("to", "\"folder:x\"");
     let error = runner::load(&bench.job_file()).unwrap_err();
     let keys: BTreeSet<String> = error
         .problems()
         .iter()
         .map(|problem| problem.key.clone())
         .collect();
-    assert_eq!(keys, ["keep", "permissions", "to"].map(str::to_owned).into());
+    assert_eq!(keys, ["keep", "to"].map(str::to_owned).into());
 }
