@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use crate::entry::{Entry, Root, Scope};
 
+mod sharing;
+
+pub use sharing::{Grant, Party, PartyKind, Reach, Right, Rules, Sharing, SharingChange};
+
 /// Result of a call across the seam.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -55,6 +59,17 @@ pub trait Drive: fmt::Debug + Send + Sync {
 
     /// One kind of detail that listings do not tell, as the service's own objects.
     async fn detail(&self, entry: &Entry, detail: Detail) -> Result<Vec<Value>>;
+
+    /// Who may do what on a shared drive's root, or on a folder in it that has permissions of its own.
+    async fn sharing(&self, entry: &Entry) -> Result<Sharing>;
+
+    /// Changes who may do what. Nothing is taken from anybody but what the change itself names.
+    ///
+    /// A lost answer is settled by looking; what is so already is no error.
+    async fn change_sharing(&self, entry: &Entry, change: &SharingChange) -> Result<()>;
+
+    /// Everybody of a kind whom the tenant's directory lists. Who is deleted is left out.
+    async fn parties(&self, kind: PartyKind) -> Result<Vec<Party>>;
 }
 
 /// What an audit may ask of an entry beyond its listing.

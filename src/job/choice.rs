@@ -108,7 +108,9 @@ choice!(
         /// They are written down.
         #[default]
         Record,
-        /// They are set at the target, after the plan was shown.
+        /// What would be set at the target is written down as a plan.
+        Plan,
+        /// They are set at the target when an earlier run has shown the plan; else the plan is shown.
         Apply,
     }
 );

@@ -267,7 +267,7 @@ pub struct Delivery {
     pub on_conflict: OnConflict,
     /// A CSV file of old and new names.
     pub map: Option<String>,
-    /// Whether permissions are applied.
+    /// What is done about the permissions of shared drives.
     pub permissions: Permissions,
     /// The share of uploads that is downloaded again and compared. Default none.
     pub check_back: Share,

@@ -79,7 +79,7 @@ pub(super) struct RawJob {
     pub(super) on_conflict: Option<Conflict>,
     /// A CSV file with old and new names of users, drives and groups.
     pub(super) map: Option<Written<Filled>>,
-    /// Whether permissions are only recorded or also applied. Default: record.
+    /// Whether permissions of shared drives are recorded, planned, or applied as an earlier run has planned them. Default: record.
     pub(super) permissions: Option<Permissions>,
     /// The share of uploaded files that is downloaded again and compared. Default: 0%.
     pub(super) check_back: Option<Written<ShareWord>>,

@@ -209,17 +209,14 @@ fn check_keys(raw: &RawJob, findings: &mut Findings<'_>) {
 
 /// Refuses what does not go together within a kind.
 fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
-    let delivery = match kind {
-        JobKind::Restore(options) => Some(&options.delivery),
-        JobKind::Migrate(options) => Some(&options.delivery),
-        _ => None,
-    };
-    if delivery.is_some_and(|delivery| delivery.permissions == Permissions::Apply) {
+    if let JobKind::Restore(options) = kind
+        && options.delivery.permissions != Permissions::Record
+    {
         findings.add(
             "permissions",
-            Fault::WrongValue,
-            "\"apply\"",
-            "\"record\": this version writes permissions down and does not set them",
+            Fault::OutOfPlace,
+            "in a restore",
+            "\"plan\" and \"apply\" only in a migration",
         );
     }
     match kind {

@@ -52,6 +52,14 @@ impl<W: Write> TableWriter<W> {
         Ok(())
     }
 
+    /// Hands on what is still in the buffer.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the target refuses.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.csv.flush().map_err(Error::Io)
+    }
+
     /// Hands on what is still in the buffer, and gives back the target and the number of rows.
     ///
     /// # Errors

@@ -114,6 +114,17 @@ impl Map {
         exact.chain(ruled).collect()
     }
 
+    /// The targets that the map names for a member, group or unit, the one that counts first. A rule with `*` speaks of
+    /// mails and names only: an id of one tenant says nothing in another, and may be somebody else's there.
+    pub(super) fn party_targets(&self, family: &str, id: &str, name: &str) -> Vec<String> {
+        let (id, name) = (key(&format!("{family}/{id}")), key(&format!("{family}/{name}")));
+        let exact = [&id, &name]
+            .into_iter()
+            .filter_map(|word| self.exact.get(word).cloned());
+        let ruled = self.rules.iter().filter_map(|rule| rule.apply(&name));
+        exact.chain(ruled).collect()
+    }
+
     /// Pairs drives of the source with drives of the target. Two source drives never share a target: they would mix.
     pub fn pair(&self, sources: &[Root], targets: &[Root]) -> Pairs {
         let mut by_word: BTreeMap<String, &Root> = BTreeMap::new();

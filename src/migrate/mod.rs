@@ -27,7 +27,10 @@ use crate::stop::Stop;
 
 pub use hand_off::HandOff;
 pub use map::{Map, MapError, Pairs, Unmapped};
-pub use permissions::record_permissions;
+pub use permissions::{
+    Applied, People, PermissionPlan, PermissionTable, Survey, apply_permissions, plan_permissions,
+    record_permissions,
+};
 pub use reconcile::{Reconciliation, reconcile, write_reconciliation};
 
 pub use crate::restore::Error;

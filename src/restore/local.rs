@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::source::blocking;
 use crate::archive::{NAME_BYTES, plain_or_derived};
 use crate::drive::{
-    BrokenItem, ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Piece,
-    Result,
+    BrokenItem, ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party,
+    PartyKind, Piece, Result, Sharing, SharingChange,
 };
 use crate::entry::{Access, Entry, Kind, Root, Scope};
 use crate::id::{DriveId, FileId};
@@ -371,6 +371,18 @@ impl Drive for LocalFolder {
 
     async fn detail(&self, entry: &Entry, _: Detail) -> Result<Vec<Value>> {
         Err(unsupported("local.detail", entry))
+    }
+
+    async fn sharing(&self, entry: &Entry) -> Result<Sharing> {
+        Err(unsupported("local.permissions", entry))
+    }
+
+    async fn change_sharing(&self, entry: &Entry, _: &SharingChange) -> Result<()> {
+        Err(unsupported("local.permissions", entry))
+    }
+
+    async fn parties(&self, _: PartyKind) -> Result<Vec<Party>> {
+        Err(unsupported("local.directory", &self.root().entry))
     }
 }
 

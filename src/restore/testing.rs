@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 
 use super::{Copies, hex};
 use crate::drive::{
-    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Piece, Result,
+    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind, Piece,
+    Result, Sharing, SharingChange,
 };
 use crate::entry::{Access, Entry, Kind, Quota, Root, Scope};
 use crate::id::{DriveId, FileId};
@@ -489,6 +490,33 @@ impl Drive for MemoryDrive {
     async fn detail(&self, entry: &Entry, _: Detail) -> Result<Vec<Value>> {
         self.begin("detail", &entry.name).await?;
         Ok(vec![Value::String(format!("who may read {}", entry.id))])
+    }
+
+    async fn sharing(&self, entry: &Entry) -> Result<Sharing> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "sharing",
+            entry.id.as_str(),
+            "not in memory",
+        ))
+    }
+
+    async fn change_sharing(&self, entry: &Entry, _: &SharingChange) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "change_sharing",
+            entry.id.as_str(),
+            "not in memory",
+        ))
+    }
+
+    async fn parties(&self, _: PartyKind) -> Result<Vec<Party>> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "parties",
+            "everybody",
+            "not in memory",
+        ))
     }
 }
 

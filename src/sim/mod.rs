@@ -77,7 +77,7 @@ pub use self::limits::{Calls, OperationCalls, Window};
 pub use self::operation::is_operation_name;
 pub use self::options::{GatewayErrors, ListEnd, Options, StaticToken};
 pub use self::people::{
-    AccessibleRange, Drive, DriveKind, Group, Link, Member, Permission, Share, ShareMember,
+    AccessibleRange, Denied, Drive, DriveKind, Group, Link, Member, Permission, Share, ShareMember,
 };
 pub use self::seed::{GeneratedSpec, Names, Sizes, TenantSpec};
 pub use self::service::{Endpoints, SharedWorld};

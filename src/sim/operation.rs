@@ -48,6 +48,7 @@ words! {
     PermissionModify = "permission-modify", PermissionDelete = "permission-delete",
     PermissionsEnable = "permissions-enable", PermissionsDisable = "permissions-disable",
     DrivePermissions = "drive-permissions", DrivePermissionCreate = "drive-permission-create",
+    DrivePermissionGet = "drive-permission-get", DrivePermissionModify = "drive-permission-modify",
     DrivePermissionDelete = "drive-permission-delete",
     Sharedfolders = "sharedfolders", Members = "members",
 }

@@ -104,6 +104,10 @@ pub struct Drive {
     pub trash_empty_cycle: u32,
     /// Who may reach a shared drive.
     pub range: AccessibleRange,
+    /// What those may do for whom the drive is open: `READ` or `WRITE`.
+    pub right: String,
+    /// Members, groups and organisational units kept out of a drive that is open to the domain.
+    pub denies: Vec<Denied>,
     /// Positions of the masters of a shared drive.
     pub masters: Vec<usize>,
     /// Permissions on the whole shared drive.
@@ -130,6 +134,19 @@ pub struct Permission {
     pub user_type: String,
     /// Name shown.
     pub user_name: String,
+}
+
+/// One who is kept out of a shared drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// Member, group or organisational unit.
+    pub id: String,
+    /// Name shown.
+    #[serde(default)]
+    pub name: String,
+    /// `USER`, `GROUP` or `ORGUNIT`.
+    #[serde(rename = "type", default = "user")]
+    pub kind: String,
 }
 
 /// The invitation of others into a folder of My Drive.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::content::{Content, mix};
-use super::people::{AccessibleRange, Drive, DriveKind, Group, Member, Share};
+use super::people::{AccessibleRange, Drive, DriveKind, Group, Member, Permission, Share};
 use super::tree::{Entry, Node, Tree, flag};
 
 /// Start of the numbers in ids; the first entries of the docs' examples have numbers of this size.
@@ -161,6 +161,8 @@ impl World {
             total: TOTAL,
             trash_empty_cycle: 0,
             range: AccessibleRange::Tenant,
+            right: "WRITE".to_owned(),
+            denies: Vec::new(),
             masters: Vec::new(),
             permissions: Vec::new(),
             deleted: false,
@@ -234,14 +236,51 @@ impl World {
                 .get(group)
                 .is_some_and(|group| group.members.contains(&member)),
             DriveKind::Shared => {
-                drive.range != AccessibleRange::Member
-                    || drive.masters.contains(&member)
+                let denied = || drive.denies.iter().any(|denied| self.covers(&denied.id, member));
+                drive.masters.contains(&member)
+                    || (drive.range != AccessibleRange::Member && !denied())
                     || drive
                         .permissions
                         .iter()
                         .any(|permission| self.covers(&permission.user_id, member))
             }
         }
+    }
+
+    /// Tells whether a member may see an entry of a shared drive: folders with permissions of their own are shut to all but
+    /// the masters and those who were granted something there; the nearest such folder decides.
+    pub fn may_open(&self, member: usize, node: Node) -> bool {
+        let drive = self.drive_of(node);
+        let is_master = self
+            .drives
+            .get(drive)
+            .is_some_and(|drive| drive.masters.contains(&member));
+        let nearest = self
+            .tree
+            .upwards(node)
+            .find(|(_, entry)| entry.is(flag::HAS_PERMISSION))
+            .and_then(|(_, entry)| entry.extra.as_ref());
+        self.may_reach(member, drive)
+            && (is_master
+                || nearest.is_none_or(|extra| {
+                    extra
+                        .permissions
+                        .iter()
+                        .any(|permission| self.covers(&permission.user_id, member))
+                }))
+    }
+
+    /// Tells whether a folder of a drive has permissions of its own.
+    pub(super) fn has_folder_permissions(&self, drive: usize) -> bool {
+        let count = u32::try_from(self.tree.len()).unwrap_or(u32::MAX);
+        (0..count)
+            .filter_map(|node| self.tree.get(Node(node)))
+            .any(|entry| {
+                entry.drive as usize == drive
+                    && entry.is_alive()
+                    && entry.is(flag::HAS_PERMISSION)
+                    && !entry.is(flag::ROOT)
+            })
     }
 
     /// Tells whether `id` is the member or a group the member is in.
@@ -394,6 +433,21 @@ impl World {
 
 /// Rights on single entries.
 impl World {
+    /// Gives a folder permissions of its own, in place of those it had or inherited.
+    pub fn restrict(&mut self, node: Node, permissions: Vec<Permission>) {
+        if let Some(entry) = self.tree.get_mut(node) {
+            entry.set(flag::HAS_PERMISSION, true);
+            entry.extra_mut().permissions = permissions;
+        }
+    }
+
+    /// The permissions of a folder's own; `None` when it inherits them.
+    pub fn own_permissions(&self, node: Node) -> Option<&[Permission]> {
+        let entry = self.tree.get(node)?;
+        let given = entry.extra.as_ref().map(|extra| extra.permissions.as_slice());
+        entry.is(flag::HAS_PERMISSION).then(|| given.unwrap_or_default())
+    }
+
     /// Tells whether a member may see an entry: through its drive, or through an invitation into a folder above it.
     pub(super) fn may_access(&self, member: usize, node: Node) -> bool {
         self.may_reach(member, self.drive_of(node))

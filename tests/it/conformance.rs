@@ -5,11 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use drivejob::api::{self, Config, Dialect, Endpoints, Rate};
-use drivejob::drive::{ByteSource, Drive, ErrorKind, NewFile, Piece};
+use drivejob::drive::{
+    ByteSource, Drive, ErrorKind, NewFile, Party, PartyKind, Piece, Reach, Right, SharingChange,
+};
 use drivejob::entry::{Access, Entry, Kind, Scope};
+use drivejob::id::{DriveId, FileId};
 use drivejob::monitor::Silent;
 use drivejob::secret::Secret;
-use drivejob::sim::{Options, Simulator, World};
+use drivejob::sim::{AccessibleRange, Action, Options, Rule, Simulator, World};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
@@ -297,6 +300,128 @@ async fn both_dialects_keep_to_the_seam() {
         let simulator = begin().await.unwrap();
         tells_what_is_gone(&*open(&simulator), &simulator).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_do_what_is_read_and_changed_alike_or_not_at_all() {
+    let state = tempfile::tempdir().unwrap();
+    let mut world = world();
+    let hana = world.add_member("鈴木", "花子", "hana@example.com");
+    let number = world.add_shared_drive("営業", AccessibleRange::Domain);
+    let folder = world.add_folder(world.root(number).unwrap(), "給与", MAY);
+    let (word, id) = (world.drive_word(number).unwrap(), world.id_of(folder));
+    let simulator = Simulator::start(world, Options::default()).await.unwrap();
+    let root = Entry::root(DriveId::new(word), FileId::new(FileId::ROOT));
+    let mut folder = root.clone();
+    folder.id = FileId::new(id);
+    folder.name = "給与".to_owned();
+
+    let classic = connect(&simulator, Face::Classic, state.path(), simulator.token());
+    let mine = self::root(&*classic).await;
+    assert_eq!(
+        [
+            classic.sharing(&mine).await.unwrap_err().kind,
+            classic
+                .change_sharing(&mine, &SharingChange::Restrict)
+                .await
+                .unwrap_err()
+                .kind,
+            classic.parties(PartyKind::User).await.unwrap_err().kind,
+        ],
+        [const { ErrorKind::Unsupported }; 3]
+    );
+
+    let drive = connect(&simulator, Face::V2, state.path(), simulator.token());
+    let mine = self::root(&*drive).await;
+    assert_eq!(
+        drive.sharing(&mine).await.unwrap_err().kind,
+        ErrorKind::Unsupported,
+        "only shared drives have permissions"
+    );
+    let everybody = drive.parties(PartyKind::User).await.unwrap();
+    let hana: &Party = &everybody[hana];
+    assert_eq!((hana.name.as_str(), everybody.len()), ("hana@example.com", 2));
+    assert_eq!(drive.parties(PartyKind::Group).await.unwrap(), []);
+    assert_eq!(drive.parties(PartyKind::OrgUnit).await.unwrap(), []);
+
+    let rules = drive.sharing(&root).await.unwrap().rules.unwrap();
+    assert_eq!((rules.reach, rules.right), (Reach::Domain, Right::Write));
+    let shut = SharingChange::Rules {
+        reach: None,
+        right: Some(Right::Read),
+        masters: None,
+        denied: Some(vec![hana.clone()]),
+    };
+    drive.change_sharing(&root, &shut).await.unwrap();
+    let rules = drive.sharing(&root).await.unwrap().rules.unwrap();
+    assert_eq!((rules.reach, rules.right), (Reach::Domain, Right::Read));
+    assert_eq!((rules.denied.len(), rules.masters.len()), (1, 1));
+
+    // The answers are lost after the work is done: nothing is done a second time.
+    let grant = |right| SharingChange::Grant(hana.clone(), right);
+    for operation in [
+        "sharedrive.drive-permission-create",
+        "sharedrive.permissions-enable",
+        "sharedrive.permission-create",
+    ] {
+        let lost = Rule::new(operation, Action::ResetAfterBytes { bytes: 0 });
+        simulator.faults().add(lost).unwrap();
+    }
+    drive.change_sharing(&root, &grant(Right::Read)).await.unwrap();
+    drive
+        .change_sharing(&folder, &SharingChange::Restrict)
+        .await
+        .unwrap();
+    drive.change_sharing(&folder, &grant(Right::Write)).await.unwrap();
+    let calls = simulator.calls();
+    assert_eq!(
+        [
+            calls.of("sharedrive.drive-permission-create"),
+            calls.of("sharedrive.permissions-enable"),
+            calls.of("sharedrive.permission-create"),
+        ],
+        [1, 1, 1]
+    );
+    let sharing = drive.sharing(&root).await.unwrap();
+    assert_eq!(
+        sharing.rules.unwrap().reach,
+        Reach::Members,
+        "a permission shuts the drive"
+    );
+    assert_eq!((sharing.grants.len(), sharing.grants[0].right), (1, Right::Read));
+    let own = drive.sharing(&folder).await.unwrap();
+    assert_eq!(
+        (own.rules, own.grants.len(), own.grants[0].right),
+        (None, 1, Right::Write)
+    );
+
+    // What is there already is no error; another right of the same person is another change.
+    drive.change_sharing(&root, &grant(Right::Read)).await.unwrap();
+    assert_eq!(
+        drive
+            .change_sharing(&root, &grant(Right::Write))
+            .await
+            .unwrap_err()
+            .kind,
+        ErrorKind::Conflict
+    );
+    for (entry, right) in [(&root, Right::Write), (&folder, Right::Read)] {
+        let held = drive.sharing(entry).await.unwrap().grants[0].clone();
+        drive
+            .change_sharing(entry, &SharingChange::Regrant(held, right))
+            .await
+            .unwrap();
+        let now = drive.sharing(entry).await.unwrap().grants;
+        assert_eq!((now.len(), now[0].right), (1, right));
+    }
+    assert_eq!(
+        drive
+            .change_sharing(&root, &SharingChange::Restrict)
+            .await
+            .unwrap_err()
+            .kind,
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

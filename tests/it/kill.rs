@@ -11,6 +11,7 @@ use crate::support::lab::{
     Draw, Lab, PATIENCE, TRANSFERS, assert_clean, assert_whole, comparable, complete, knob, small_world,
     spawn_until, wait_for,
 };
+use crate::support::truth;
 
 #[test]
 fn a_process_killed_at_random_moments_makes_the_snapshot_of_an_unbroken_one() {
@@ -88,6 +89,87 @@ fn a_process_killed_at_random_moments_makes_the_snapshot_of_an_unbroken_one() {
         "seed {seed}: {} downloads for {files} files and {kills} kills",
         lab.downloads()
     );
+}
+
+#[test]
+fn a_migration_killed_at_random_moments_puts_every_item_there_once() {
+    let kills = knob("DRIVEJOB_TEST_MIGRATE_KILLS", 8);
+    let files = knob("DRIVEJOB_TEST_MIGRATE_KILL_FILES", 150);
+    let seed = knob("DRIVEJOB_TEST_SEED", 7);
+    let old = Lab::new(small_world(usize::try_from(files).unwrap()), Options::default());
+    let new = Lab::new(small_world(0), Options::default());
+    let bench = old
+        .bounded()
+        .key("kind", "\"migrate\"")
+        .key("target", "\"target.toml\"")
+        .key("pass", "\"final\"")
+        .limit("uploads", "3");
+    bench.write("target.toml", &new.simulator.tenant_file_v2().0);
+    bench.job_file();
+    // One run makes about so many calls: each file takes two at either side, each folder one or two.
+    let whole = files * 5;
+    let calls = || old.simulator.calls().total() + new.simulator.calls().total();
+    let mut draw = Draw(seed);
+    let (mut killed, mut exit) = (0, None);
+    while exit.is_none() {
+        let mut child = bench
+            .process()
+            .args(["run", "--no-progress", "job.toml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let before = calls();
+        // As above: half of the kills come after some calls, the others after some time.
+        let after_calls =
+            before + 1 + draw.below((whole.saturating_sub(before) / (kills - killed + 1)).max(20));
+        let after_time = Duration::from_micros(draw.below(120_000));
+        let by_calls = draw.below(2) == 0;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                exit = Some(status);
+                break;
+            }
+            let is_due = if by_calls {
+                calls() >= after_calls
+            } else {
+                begun.elapsed() >= after_time
+            };
+            if killed < kills && is_due {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                killed += 1;
+                break;
+            }
+            assert!(begun.elapsed() < 5 * PATIENCE, "the process hangs");
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    }
+    let tree = |lab: &Lab| {
+        lab.world().read(|world| {
+            let mut held: Vec<_> = truth(world, 0)
+                .into_iter()
+                .map(|held| {
+                    let modified = (held.kind == "file").then_some(held.modified);
+                    (held.path, held.kind, held.size, held.sha256, modified)
+                })
+                .collect();
+            held.sort();
+            held
+        })
+    };
+    let there = tree(&new);
+    println!(
+        "seed {seed}: {killed} kills, {} downloads and {} uploads for {files} files",
+        old.downloads(),
+        new.simulator.calls().of("storage.upload"),
+    );
+    assert_eq!(exit.unwrap().code(), Some(0), "seed {seed}");
+    assert!(killed > 0, "seed {seed}");
+    assert_eq!(there, tree(&old), "seed {seed}: nothing twice, nothing missing");
+    let most = files + (kills + 1) * 3;
+    assert!(new.simulator.calls().of("storage.upload") <= most, "seed {seed}");
 }
 
 fn signal(child: &Child, signal: Signal) {

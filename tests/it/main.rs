@@ -25,6 +25,7 @@ mod layering;
 mod load;
 mod migrate;
 mod names;
+mod permissions;
 mod prune;
 mod report;
 mod restore;

@@ -12,7 +12,10 @@ use super::body::{self, Source};
 use super::http::{Answer, Call, Client, HeaderName, HeaderValue, Method, Url, Work};
 use super::read::{News, as_location, text};
 use super::{Config, ConnectError, Credentials};
-use crate::drive::{ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Result};
+use crate::drive::{
+    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind,
+    Result, Sharing, SharingChange,
+};
 use crate::entry::{Access, Entry, Kind, Root, Scope};
 use crate::filter::WordGlob;
 use crate::id::{DriveId, Family, FileId};
@@ -498,5 +501,17 @@ impl Drive for Tenant {
 
     async fn detail(&self, entry: &Entry, _: Detail) -> Result<Vec<Value>> {
         Err(self.unsupported("classic.detail", subject(entry)))
+    }
+
+    async fn sharing(&self, entry: &Entry) -> Result<Sharing> {
+        Err(self.unsupported("classic.permissions", subject(entry)))
+    }
+
+    async fn change_sharing(&self, entry: &Entry, _: &SharingChange) -> Result<()> {
+        Err(self.unsupported("classic.permissions", subject(entry)))
+    }
+
+    async fn parties(&self, _: PartyKind) -> Result<Vec<Party>> {
+        Err(self.unsupported("classic.directory", "the directory".to_owned()))
     }
 }

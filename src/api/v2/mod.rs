@@ -14,7 +14,10 @@ use super::body::{self, Source};
 use super::http::address::{segment, with_query};
 use super::http::{Answer, Call, Client, Method, Url, Work};
 use super::read::{News, text};
-use crate::drive::{ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Result};
+use crate::drive::{
+    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind,
+    Result, Sharing, SharingChange,
+};
 use crate::entry::{Entry, Kind, Root, Scope};
 use crate::id::{DriveId, FileId};
 
@@ -22,6 +25,7 @@ mod detail;
 mod directory;
 mod place;
 mod roots;
+mod sharing;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -444,6 +448,18 @@ impl Drive for Tenant {
 
     async fn detail(&self, entry: &Entry, detail: Detail) -> Result<Vec<Value>> {
         self.details(entry, detail).await
+    }
+
+    async fn sharing(&self, entry: &Entry) -> Result<Sharing> {
+        self.read_sharing(entry).await
+    }
+
+    async fn change_sharing(&self, entry: &Entry, change: &SharingChange) -> Result<()> {
+        self.make_change(entry, change).await
+    }
+
+    async fn parties(&self, kind: PartyKind) -> Result<Vec<Party>> {
+        self.everybody(kind).await
     }
 }
 

@@ -30,6 +30,11 @@ pub(super) enum Op {
     Move,
     Rename,
     Permissions,
+    PermissionCreate,
+    PermissionModify,
+    PermissionsEnable,
+    DrivePermissionCreate,
+    DrivePermissionModify,
     Link,
     Share,
     Revisions,
@@ -52,6 +57,11 @@ macro_rules! names {
             concat!($prefix, ".move"),
             concat!($prefix, ".rename"),
             concat!($prefix, ".permissions"),
+            concat!($prefix, ".permission-create"),
+            concat!($prefix, ".permission-modify"),
+            concat!($prefix, ".permissions-enable"),
+            concat!($prefix, ".drive-permission-create"),
+            concat!($prefix, ".drive-permission-modify"),
             concat!($prefix, ".link"),
             concat!($prefix, ".share"),
             concat!($prefix, ".revisions"),
@@ -60,7 +70,7 @@ macro_rules! names {
     };
 }
 
-const OPERATIONS: usize = 17;
+const OPERATIONS: usize = 22;
 const MY_DRIVE: [&str; OPERATIONS] = names!("drive");
 const SHARED_DRIVE: [&str; OPERATIONS] = names!("sharedrive");
 const GROUP: [&str; OPERATIONS] = names!("group");

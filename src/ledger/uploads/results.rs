@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::{UploadOutcome, upload_outcome};
-use crate::entry::Kind;
+use crate::entry::{Entry, Kind};
+use crate::id::{DriveId, FileId};
 use crate::ledger::listing::to_signed;
 use crate::ledger::{Ledger, Result};
 
@@ -224,6 +225,27 @@ impl Ledger {
                 }
             }
             Ok(totals)
+        })
+        .await
+    }
+
+    /// The folder of the target that stands for a folder of the source; `None` while there is none.
+    pub async fn folder_in_target(&self, drive: DriveId, id: FileId) -> Result<Option<Entry>> {
+        self.change(move |transaction| {
+            transaction
+                .prepare_cached(
+                    "SELECT target, new_id, coalesce(given_name, new_name, name) FROM upload
+                     WHERE drive = ?1 AND id = ?2 AND kind = 1 AND parent IS NOT NULL
+                       AND new_id IS NOT NULL AND target IS NOT NULL",
+                )?
+                .query_row([drive.as_str(), id.as_str()], |row| {
+                    let target: String = row.get(0)?;
+                    let id: String = row.get(1)?;
+                    let mut entry = Entry::root(DriveId::new(target), FileId::new(id));
+                    entry.name = row.get(2)?;
+                    Ok(entry)
+                })
+                .optional()
         })
         .await
     }

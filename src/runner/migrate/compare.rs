@@ -18,6 +18,13 @@ use crate::runner::snapshot::place;
 use crate::runner::{Error, Session};
 use crate::walk::{self, Progress, walk};
 
+/// Both sides as they were listed, and what is not the same.
+pub(super) struct Compared {
+    pub(super) source: Ledger,
+    pub(super) target: Ledger,
+    pub(super) found: Reconciliation,
+}
+
 /// Lists both sides afresh and lays them side by side; `None` when a stop came first.
 pub(super) async fn compare(
     session: &Session,
@@ -25,7 +32,7 @@ pub(super) async fn compare(
     sources: Vec<NewRoot>,
     targets: HashMap<DriveId, Root>,
     pairs: &[(String, String)],
-) -> Result<Option<Reconciliation>, Error> {
+) -> Result<Option<Compared>, Error> {
     let targets: Vec<NewRoot> = targets
         .into_values()
         .map(|root| NewRoot {
@@ -42,7 +49,11 @@ pub(super) async fn compare(
     let found = migrate::reconcile(&sides.journal, &source, &target, pairs, true).await?;
     let bom = session.loaded.job.bom;
     migrate::write_reconciliation(&sides.journal, &found, true, &sides.results, bom).await?;
-    Ok(Some(found))
+    Ok(Some(Compared {
+        source,
+        target,
+        found,
+    }))
 }
 
 async fn list(

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::permissions::Outcome;
 use super::{Passed, Sides};
 use crate::migrate::Reconciliation;
 use crate::report::{Report, Status};
@@ -33,6 +34,7 @@ pub(super) async fn conclude(
         && done.guarded.is_empty()
         && done.not_followed == 0
         && passed.unmapped == 0
+        && passed.permissions != Outcome::Different
         && matches!(done.uploads.verdict(), Verdict::Complete | Verdict::NothingChosen);
     report.status = if is_whole {
         Status::Complete

@@ -8,6 +8,7 @@ mod compare;
 mod conclude;
 mod pair;
 mod pass;
+mod permissions;
 mod plan;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use crate::drive::Drive;
 use crate::entry::OnConflict;
 use crate::job::{Deletions, Face, JobKind, Keep, MigrateOptions, Pass, Permissions, Share, Unmapped};
 use crate::ledger::{Ledger, NewRoot};
-use crate::migrate::{self, PassSummary, Reconciliation};
+use crate::migrate::{PassSummary, Reconciliation};
 use crate::monitor::Phase;
 use crate::report::{Report, Status};
 use crate::restore;
@@ -47,6 +48,7 @@ struct Passed {
     pairs: Vec<(String, String)>,
     reconciliation: Option<Reconciliation>,
     unmapped: usize,
+    permissions: permissions::Outcome,
 }
 
 /// Both sides of a migration, and what is between them.
@@ -188,26 +190,22 @@ async fn work(
         .collect();
     let (sources, targets) = (mapped.clone(), pairs.targets.clone());
     begun.ledger.add_roots(mapped).await?;
+    permissions::warn_of_open_drives(sides, &targets, report).await?;
     session.monitor.phase(Phase::Working);
     passed.summary = one_pass(session, sides, begun, archive, pairs.targets).await?;
     if session.stop.is_draining() || !passed.summary.is_finished {
         return Ok(false);
     }
     if options.pass == Pass::Final {
-        passed.reconciliation = compare(session, sides, sources, targets, &passed.pairs).await?;
-        if passed.reconciliation.is_none() {
+        let compared = compare(session, sides, sources, targets.clone(), &passed.pairs).await?;
+        let Some(compared) = compared else {
             return Ok(false);
-        }
-        let (folder, bom) = (sides.results.clone(), session.loaded.job.bom);
-        make_folder(&folder).await?;
-        let path = folder.join("permissions.csv");
-        let recorded = migrate::record_permissions(sides.source.as_ref(), &begun.ledger, &path, bom).await?;
-        report.details.insert(
-            "permissions".to_owned(),
-            json!({ "recorded": recorded.0, "refused": recorded.1 }),
-        );
+        };
+        passed.permissions =
+            permissions::settle(session, sides, &begun.ledger, &compared, &targets, report).await?;
+        passed.reconciliation = Some(compared.found);
     }
-    Ok(true)
+    Ok(passed.permissions != permissions::Outcome::Stopped)
 }
 
 async fn make_folder(path: &Path) -> Result<(), Error> {

@@ -18,6 +18,14 @@ use crate::runner::{Error, Session, target};
 const SAME_NAMES: &str =
     "source,target\nme,me\nusers/*,users/*\nsharedrives/*,sharedrives/*\ngroups/*,groups/*\n";
 
+/// The job's map, or where it names none, the one of same names.
+pub(super) async fn read_map(session: &Session, delivery: &Delivery) -> Result<Map, Error> {
+    match target::map(session, delivery).await? {
+        Some(map) => Ok(map),
+        None => Map::read(SAME_NAMES.as_bytes()).map_err(|_| Error::Lost("the map of same names")),
+    }
+}
+
 /// The target drive of each source drive, as the map has it.
 pub(super) async fn pair(
     session: &Session,
@@ -25,10 +33,7 @@ pub(super) async fn pair(
     target: &Arc<dyn Drive>,
     found: &[NewRoot],
 ) -> Result<Pairs, Error> {
-    let map = match target::map(session, delivery).await? {
-        Some(map) => map,
-        None => Map::read(SAME_NAMES.as_bytes()).map_err(|_| Error::Lost("the map of same names"))?,
-    };
+    let map = read_map(session, delivery).await?;
     let sources: Vec<Root> = found.iter().map(|root| root.root.clone()).collect();
     let mut scopes = BTreeSet::new();
     for word in sources.iter().flat_map(|root| map.targets_of(root)) {

@@ -29,7 +29,7 @@ use state::{Begun, begin, open_ledger, state_name};
 
 pub(super) use options::upload_options;
 pub(super) use plan::plan;
-pub(super) use results::{describe, first_failures, results_folder, write_summary};
+pub(super) use results::{describe, first_failures, results_folder, write_summary, write_whole};
 
 /// Restores, or carries on with, what the session's job asks for.
 pub(super) async fn run(session: &Session, options: &RestoreOptions) -> Result<Report, Error> {

@@ -41,7 +41,7 @@ pub(in crate::runner) async fn write_summary(results: &Path, report: &Report) ->
 }
 
 /// Writes a file that appears whole or not at all.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(in crate::runner) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let staged = path.with_extension("part");
     let write = || {
         let mut file = fs::File::create(&staged)?;

@@ -116,6 +116,18 @@ async fn shared_drives_have_permissions_and_a_hundred_thousand_children_are_no_b
         .unwrap();
     let member = simulator.world().read(|world| world.members()[1].user_id.clone());
     let path = format!("{drive}/files/{folder}/permissions");
+    let early = caller
+        .post(&path, &json!({"userId": member, "type": "READ"}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(early.status(), 400, "the folder inherits its permissions");
+    let enabled = caller
+        .post(&format!("{path}/enable"), &json!({}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(enabled.status(), 200);
     let made = caller
         .post(&path, &json!({"userId": member, "type": "READ"}))
         .send()

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::cursor::{Cursor, list_number};
+use super::sharing::named;
 use super::{Refusal, demand_scope, member_in_path, view};
 use crate::sim::answer::{Answer, Listing};
 use crate::sim::form::Form;
 use crate::sim::operation::Single;
-use crate::sim::people::AccessibleRange;
+use crate::sim::people::{AccessibleRange, Denied};
 use crate::sim::service::Service;
 use crate::sim::tokens::{Access, Actor};
 use crate::sim::world::World;
@@ -212,14 +213,7 @@ fn shared_drives(
         if let Some(description) = body.get("description").and_then(Value::as_str) {
             drive.description = description.to_owned();
         }
-        if let Some(range) = body.get("accessibleRange") {
-            let range: AccessibleRange = serde_json::from_value(range.clone())
-                .map_err(|_| Refusal::invalid("accessibleRange is not valid"))?;
-            if drive.range == AccessibleRange::Member && range != AccessibleRange::Member {
-                drive.permissions.clear();
-            }
-            drive.range = range;
-        }
+        rules(world, position, single == Single::SharedrivesCreate, body)?;
         let status = if single == Single::SharedrivesCreate {
             201
         } else {
@@ -228,6 +222,80 @@ fn shared_drives(
         let drive = world.drives.get(position).ok_or_else(Refusal::not_found)?;
         Ok(Answer::value(status, &view::shared_drive(world, options, drive)))
     })
+}
+
+/// Sets who may reach a shared drive. Most ways from one range to another destroy something
+/// (API 2.0 docs, JP/sharedrive-update-patch).
+fn rules(world: &mut World, position: usize, is_new: bool, body: &Value) -> Result<(), Refusal> {
+    let wanted: Option<AccessibleRange> = match body.get("accessibleRange") {
+        Some(range) => Some(
+            serde_json::from_value(range.clone())
+                .map_err(|_| Refusal::invalid("accessibleRange is not valid"))?,
+        ),
+        None => None,
+    };
+    let right = body.get("permissionType").and_then(Value::as_str);
+    if right.is_some_and(|right| !["READ", "WRITE"].contains(&right)) {
+        return Err(Refusal::invalid("permissionType is not valid"));
+    }
+    let denies = match body.get("accessDenies") {
+        Some(given) => Some(denies(world, given)?),
+        None => None,
+    };
+    let changed = match body.get("masters") {
+        Some(_) if !is_new => Some(masters(world, body)?),
+        _ => None,
+    };
+    if changed.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Refusal::invalid("masters is empty"));
+    }
+    let has_folder_permissions = world.has_folder_permissions(position);
+    let drive = world.drives.get_mut(position).ok_or_else(Refusal::not_found)?;
+    let before = drive.range;
+    let range = wanted.unwrap_or(before);
+    if denies.as_ref().is_some_and(|denies| !denies.is_empty())
+        && (range != AccessibleRange::Domain || !drive.permissions.is_empty())
+    {
+        return Err(Refusal::invalid("accessDenies cannot be set on this drive"));
+    }
+    match (before, range) {
+        (AccessibleRange::Domain, AccessibleRange::Tenant) if !drive.denies.is_empty() => {
+            return Err(Refusal::invalid("the drive has accessDenies"));
+        }
+        (AccessibleRange::Tenant | AccessibleRange::Domain, AccessibleRange::Member) => {
+            if has_folder_permissions {
+                return Err(Refusal::invalid("folders of the drive have permissions"));
+            }
+            drive.denies.clear();
+        }
+        (AccessibleRange::Member, AccessibleRange::Tenant | AccessibleRange::Domain) => {
+            drive.permissions.clear();
+        }
+        _ => {}
+    }
+    drive.range = range;
+    if let Some(right) = right {
+        drive.right = right.to_owned();
+    }
+    if let Some(denies) = denies {
+        drive.denies = denies;
+    }
+    if let Some(masters) = changed {
+        drive.masters = masters;
+    }
+    Ok(())
+}
+
+fn denies(world: &World, given: &Value) -> Result<Vec<Denied>, Refusal> {
+    let given: Vec<Denied> =
+        serde_json::from_value(given.clone()).map_err(|_| Refusal::invalid("accessDenies is not valid"))?;
+    given
+        .into_iter()
+        .map(|mut denied| {
+            (denied.id, denied.name) = named(world, &denied.id)?;
+            Ok(denied)
+        })
+        .collect()
 }
 
 fn masters(world: &World, body: &Value) -> Result<Vec<usize>, Refusal> {

@@ -233,6 +233,7 @@ fn place(service: &Service, access: &Access, route: &DriveRoute) -> Result<Place
             | Verb::Permissions
             | Verb::PermissionGet
             | Verb::DrivePermissions
+            | Verb::DrivePermissionGet
             | Verb::Sharedfolders
             | Verb::Members
     );
@@ -334,6 +335,10 @@ impl Call<'_> {
             .filter(|node| world.drive_of(*node) == self.place.drive)
             .filter(|node| self.place.share.is_none() || world.is_below(*node, self.place.root))
             .ok_or_else(Refusal::not_found)
+            .and_then(|node| {
+                let hidden = self.place.family == Family::Shared && !world.may_open(self.place.member, node);
+                if hidden { Err(Refusal::denied()) } else { Ok(node) }
+            })
     }
 
     /// The live folder that the path names, or the root where the path names none.

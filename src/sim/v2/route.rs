@@ -98,6 +98,12 @@ fn inside(family: Family, of: &str, method: &Method, rest: &[&str]) -> Option<Dr
         ("DELETE", ["trash-files", id]) => (Verb::TrashDelete, Some(id), None),
         ("GET", ["permissions"]) if family == Family::Shared => (Verb::DrivePermissions, None, None),
         ("POST", ["permissions"]) if family == Family::Shared => (Verb::DrivePermissionCreate, None, None),
+        ("GET", ["permissions", id]) if family == Family::Shared => {
+            (Verb::DrivePermissionGet, None, Some(id))
+        }
+        ("PATCH", ["permissions", id]) if family == Family::Shared => {
+            (Verb::DrivePermissionModify, None, Some(id))
+        }
         ("DELETE", ["permissions", id]) if family == Family::Shared => {
             (Verb::DrivePermissionDelete, None, Some(id))
         }
@@ -241,6 +247,11 @@ mod tests {
                 Method::POST,
                 "/sharedrives/@2101/files/X/permissions/enable",
                 "sharedrive.permissions-enable",
+            ),
+            (
+                Method::PATCH,
+                "/sharedrives/@2101/permissions/7",
+                "sharedrive.drive-permission-modify",
             ),
             (Method::GET, "/groups/G/folder", "group.get"),
             (Method::GET, "/groups/G/folder/trash-files", "group.trash"),

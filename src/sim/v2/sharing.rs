@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Refusal};
 use crate::sim::answer::Answer;
-use crate::sim::operation::Verb;
+use crate::sim::operation::{Family, Verb};
 use crate::sim::people::{AccessibleRange, Link, Permission, Share, ShareMember};
 use crate::sim::stamp::iso;
 use crate::sim::tree::{Node, flag};
@@ -37,8 +37,16 @@ pub(super) fn answer(call: &Call<'_>) -> Result<Answer, Refusal> {
         Verb::PermissionCreate => create_permission(call),
         Verb::PermissionGet | Verb::PermissionModify | Verb::PermissionDelete => one_permission(call),
         Verb::PermissionsEnable | Verb::PermissionsDisable => enable_permissions(call),
-        Verb::DrivePermissions | Verb::DrivePermissionCreate | Verb::DrivePermissionDelete => {
-            drive_permissions(call)
+        Verb::DrivePermissions => call.service.world.read(|world| {
+            let drive = world
+                .drives
+                .get(call.place.drive)
+                .ok_or_else(Refusal::not_found)?;
+            Ok(Answer::value(200, &json!({ "permissions": drive.permissions })))
+        }),
+        Verb::DrivePermissionCreate => create_drive_permission(call),
+        Verb::DrivePermissionGet | Verb::DrivePermissionModify | Verb::DrivePermissionDelete => {
+            one_drive_permission(call)
         }
         Verb::Members => members(call),
         _ => Err(Refusal::not_found()),
@@ -145,7 +153,7 @@ fn share(call: &Call<'_>) -> Result<Answer, Refusal> {
 }
 
 /// The name of a member or group; a refusal when there is none with this id or mail.
-fn named(world: &World, id: &str) -> Result<(String, String), Refusal> {
+pub(super) fn named(world: &World, id: &str) -> Result<(String, String), Refusal> {
     let member = world.member(id).and_then(|member| world.members.get(member));
     let group = world.group(id).and_then(|group| world.groups.get(group));
     match (member, group) {
@@ -232,14 +240,24 @@ fn asked(call: &Call<'_>, world: &mut World, default_kind: &str) -> Result<Permi
     })
 }
 
+/// A folder permission goes to one member, who is in the drive already; the folder must have permissions of its own.
 fn create_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
     call.service.world.write(|world| {
         let node = call.item(world)?;
+        demand_master(call, world)?;
         let permission = asked(call, world, "")?;
-        if let Some(entry) = world.tree.get_mut(node) {
-            entry.set(flag::HAS_PERMISSION, true);
-            entry.extra_mut().permissions.push(permission);
+        let drive = call.place.drive;
+        let is_inside = world
+            .member(&permission.user_id)
+            .is_some_and(|member| world.may_reach(member, drive));
+        if !is_inside {
+            return Err(Refusal::invalid("userId is no member of the drive"));
         }
+        let entry = world.tree.get_mut(node).ok_or_else(Refusal::not_found)?;
+        if !entry.is(flag::HAS_PERMISSION) {
+            return Err(Refusal::invalid("the folder has no permissions of its own"));
+        }
+        add(&mut entry.extra_mut().permissions, permission)?;
         Ok(Answer::value(
             201,
             &json!({ "permissions": entry_permissions(world, node) }),
@@ -247,81 +265,120 @@ fn create_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
     })
 }
 
+/// Nobody has two permissions in one place.
+fn add(permissions: &mut Vec<Permission>, permission: Permission) -> Result<(), Refusal> {
+    if permissions
+        .iter()
+        .any(|known| known.user_id == permission.user_id)
+    {
+        return Err(Refusal::new(409, "ALREADY_EXISTS", "The permission exists."));
+    }
+    permissions.push(permission);
+    Ok(())
+}
+
+/// Only a master of a shared drive changes who may do what in it.
+fn demand_master(call: &Call<'_>, world: &World) -> Result<(), Refusal> {
+    let is_master = world
+        .drives
+        .get(call.place.drive)
+        .is_some_and(|drive| drive.masters.contains(&call.place.member));
+    if call.place.family == Family::Shared && !is_master {
+        return Err(Refusal::denied());
+    }
+    Ok(())
+}
+
 fn one_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
-    let wanted = call.route.part.as_deref().unwrap_or_default();
     call.service.world.write(|world| {
         let node = call.item(world)?;
+        if call.route.verb != Verb::PermissionGet {
+            demand_master(call, world)?;
+        }
         let permissions = world
             .tree
             .get_mut(node)
             .and_then(|entry| entry.extra.as_mut())
             .map(|extra| &mut extra.permissions)
             .ok_or_else(Refusal::not_found)?;
-        let position = permissions
-            .iter()
-            .position(|permission| permission.permission_id == wanted)
-            .ok_or_else(Refusal::not_found)?;
-        if call.route.verb == Verb::PermissionDelete {
-            permissions.remove(position);
-            return Ok(Answer::empty(204));
-        }
-        let permission = permissions.get_mut(position).ok_or_else(Refusal::not_found)?;
-        if call.route.verb == Verb::PermissionModify {
-            permission.kind = call.text("type").unwrap_or(&permission.kind).to_owned();
-        }
-        Ok(Answer::value(
-            200,
-            &serde_json::to_value(permission).unwrap_or_default(),
-        ))
+        one_of(call, permissions)
     })
 }
 
-/// Breaks the inheritance of a folder, or drops what was granted on it.
+fn one_drive_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.service.world.write(|world| {
+        if call.route.verb != Verb::DrivePermissionGet {
+            demand_master(call, world)?;
+        }
+        let drive = world
+            .drives
+            .get_mut(call.place.drive)
+            .ok_or_else(Refusal::not_found)?;
+        one_of(call, &mut drive.permissions)
+    })
+}
+
+/// Reads, changes or deletes the permission that the path names.
+fn one_of(call: &Call<'_>, permissions: &mut Vec<Permission>) -> Result<Answer, Refusal> {
+    let wanted = call.route.part.as_deref().unwrap_or_default();
+    let position = permissions
+        .iter()
+        .position(|permission| permission.permission_id == wanted)
+        .ok_or_else(Refusal::not_found)?;
+    if matches!(
+        call.route.verb,
+        Verb::PermissionDelete | Verb::DrivePermissionDelete
+    ) {
+        permissions.remove(position);
+        return Ok(Answer::empty(204));
+    }
+    let permission = permissions.get_mut(position).ok_or_else(Refusal::not_found)?;
+    if matches!(
+        call.route.verb,
+        Verb::PermissionModify | Verb::DrivePermissionModify
+    ) {
+        let kind = call.text("type").unwrap_or(&permission.kind);
+        if !["READ", "WRITE"].contains(&kind) {
+            return Err(Refusal::invalid("type is not valid"));
+        }
+        permission.kind = kind.to_owned();
+    }
+    Ok(Answer::value(
+        200,
+        &serde_json::to_value(permission).unwrap_or_default(),
+    ))
+}
+
+/// Breaks the inheritance of a folder, or ends that. Either way what was granted on it is gone.
 fn enable_permissions(call: &Call<'_>) -> Result<Answer, Refusal> {
     let on = call.route.verb == Verb::PermissionsEnable;
     call.service.world.write(|world| {
         let node = call.item(world)?;
+        demand_master(call, world)?;
         if let Some(entry) = world.tree.get_mut(node) {
             entry.set(flag::HAS_PERMISSION, on);
-            if !on {
-                entry.extra_mut().permissions.clear();
-            }
+            entry.extra_mut().permissions.clear();
         }
         Ok(call.file(200, world, node))
     })
 }
 
-fn drive_permissions(call: &Call<'_>) -> Result<Answer, Refusal> {
+/// A permission on a drive shuts it to all who have none.
+fn create_drive_permission(call: &Call<'_>) -> Result<Answer, Refusal> {
     call.service.world.write(|world| {
-        let asked = match call.route.verb {
-            Verb::DrivePermissionCreate => Some(asked(call, world, "WRITE")?),
-            _ => None,
-        };
+        demand_master(call, world)?;
+        let permission = asked(call, world, "WRITE")?;
         let drive = world
             .drives
             .get_mut(call.place.drive)
             .ok_or_else(Refusal::not_found)?;
-        if let Some(permission) = asked {
-            drive.range = AccessibleRange::Member;
-            drive.permissions.push(permission.clone());
-            return Ok(Answer::value(
-                201,
-                &serde_json::to_value(permission).unwrap_or_default(),
-            ));
-        }
-        if call.route.verb == Verb::DrivePermissionDelete {
-            let wanted = call.route.part.as_deref().unwrap_or_default();
-            let before = drive.permissions.len();
-            drive
-                .permissions
-                .retain(|permission| permission.permission_id != wanted);
-            return if drive.permissions.len() < before {
-                Ok(Answer::empty(204))
-            } else {
-                Err(Refusal::not_found())
-            };
-        }
-        Ok(Answer::value(200, &json!({ "permissions": drive.permissions })))
+        add(&mut drive.permissions, permission.clone())?;
+        drive.range = AccessibleRange::Member;
+        drive.denies.clear();
+        Ok(Answer::value(
+            201,
+            &serde_json::to_value(permission).unwrap_or_default(),
+        ))
     })
 }
 

@@ -241,9 +241,9 @@ pub(super) fn shared_drive(world: &World, options: &Options, drive: &Drive) -> V
         "quota": { "used": drive.used, "trash": drive.trash_bytes },
         "hasPermission": drive.range == AccessibleRange::Member,
         "accessibleRange": drive.range,
-        "permissionType": "WRITE",
+        "permissionType": drive.right,
         "masters": masters,
-        "accessDenies": [],
+        "accessDenies": drive.denies,
     })
 }
 

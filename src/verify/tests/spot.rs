@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::drive::{
-    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Piece, Result,
+    ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind, Piece,
+    Result, Sharing, SharingChange,
 };
 use crate::entry::{Root, Scope};
 
@@ -76,6 +77,15 @@ impl Drive for Table {
         unused()
     }
     async fn detail(&self, _: &Entry, _: Detail) -> Result<Vec<Value>> {
+        unused()
+    }
+    async fn sharing(&self, _: &Entry) -> Result<Sharing> {
+        unused()
+    }
+    async fn change_sharing(&self, _: &Entry, _: &SharingChange) -> Result<()> {
+        unused()
+    }
+    async fn parties(&self, _: PartyKind) -> Result<Vec<Party>> {
         unused()
     }
 }

@@ -1,5 +1,7 @@
 //! API 2.0's objects, read with tolerance: what is not understood is kept, and what is wrong spoils no page.
 
+pub(super) mod sharing;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 

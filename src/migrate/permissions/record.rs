@@ -1,5 +1,4 @@
-//! Records who may do what in shared drives, as data. Nothing is applied here: a wrong order of calls opens a folder to
-//! everyone or locks people out, so that a person has to see a plan first.
+//! Records who may do what in shared drives, as the service's own objects.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,17 +6,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Error;
 use crate::drive::{Detail, Drive, ErrorKind};
+use crate::entry::Entry;
 use crate::id::Family;
 use crate::ledger::{FolderWork, Ledger};
 use crate::manifest::{self, TableWriter};
+use crate::migrate::Error;
 
 /// The header of `permissions.csv`. `permissions` holds the service's own objects as JSON.
 const COLUMNS: [&str; 5] = ["drive", "path", "id", "permissions", "reason"];
 
 /// Folders taken from the ledger in one go.
-const FOLDERS_PER_CLAIM: u32 = 256;
+pub(super) const FOLDERS_PER_CLAIM: u32 = 256;
 
 /// Asks for the permissions of each shared drive that `source` lists, and of each folder in it that has permissions of its
 /// own, and writes them to `path`. My Drives and group folders have no permissions that the API tells
@@ -70,12 +70,14 @@ pub async fn record_permissions(
 }
 
 /// A drive's root has permissions; of the folders in it, those that govern themselves.
-fn has_own(folder: &FolderWork) -> bool {
-    folder.path.is_root()
-        || folder
-            .entry
-            .properties
-            .permission_root
-            .as_deref()
-            .is_some_and(|root| root == folder.entry.id.as_str())
+pub(super) fn has_own(folder: &FolderWork) -> bool {
+    folder.path.is_root() || is_own(&folder.entry)
+}
+
+/// Whether a folder governs itself. One that has permissions and names no other folder for them does.
+pub(super) fn is_own(folder: &Entry) -> bool {
+    match folder.properties.permission_root.as_deref() {
+        Some(root) => root == folder.id.as_str(),
+        None => folder.properties.other.get("hasPermission") == Some(&Value::Bool(true)),
+    }
 }
