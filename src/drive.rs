@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::entry::{Entry, Root, Scope};
 
+pub use crate::entry::Detail;
+
 /// Result of a call across the seam.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -55,34 +57,6 @@ pub trait Drive: fmt::Debug + Send + Sync {
 
     /// One kind of detail that listings do not tell, as the service's own objects.
     async fn detail(&self, entry: &Entry, detail: Detail) -> Result<Vec<Value>>;
-}
-
-/// What an audit may ask of an entry beyond its listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Detail {
-    /// Who may do what on a folder or drive.
-    Permissions,
-    /// The public or organisation link of an entry.
-    Link,
-    /// Who a My Drive folder is shared with.
-    Share,
-    /// Earlier contents of a file.
-    Revisions,
-    /// What lies in the trash of a drive; asked of its root.
-    Trash,
-}
-
-impl Detail {
-    /// The key under which the manifest's `properties` hold it.
-    pub fn key(self) -> &'static str {
-        match self {
-            Detail::Permissions => "permissions",
-            Detail::Link => "link",
-            Detail::Share => "share",
-            Detail::Revisions => "revisions",
-            Detail::Trash => "trash",
-        }
-    }
 }
 
 /// Where the next page of a listing begins. Opaque; saved in the ledger after the page before it.

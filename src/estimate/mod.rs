@@ -3,10 +3,12 @@
 //! Pure: counts come from the rows of a manifest or from a sample of listings, time from the tenant's rate.
 
 mod count;
+mod depth;
 mod forecast;
 mod pace;
 
 pub use count::{Contents, Counter, Sampled};
+pub use depth::{Depth, Price};
 pub use forecast::{Basis, Forecast, Opens, Window};
 pub use pace::{Load, Rate};
 
