@@ -172,6 +172,43 @@ pub struct Quota {
     pub trash: Option<u64>,
 }
 
+/// What may be asked of an entry beyond its listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Detail {
+    /// Who may do what on a folder or drive.
+    Permissions,
+    /// The public or organisation link of an entry.
+    Link,
+    /// Who a My Drive folder is shared with.
+    Share,
+    /// Earlier contents of a file.
+    Revisions,
+    /// What lies in the trash of a drive; asked of its root.
+    Trash,
+}
+
+impl Detail {
+    /// Every detail.
+    pub const ALL: [Detail; 5] = [
+        Detail::Permissions,
+        Detail::Link,
+        Detail::Share,
+        Detail::Revisions,
+        Detail::Trash,
+    ];
+
+    /// The key under which the manifest's `properties` hold it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Detail::Permissions => "permissions",
+            Detail::Link => "link",
+            Detail::Share => "share",
+            Detail::Revisions => "revisions",
+            Detail::Trash => "trash",
+        }
+    }
+}
+
 /// One word of a job's `drives` list: which roots are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {

@@ -18,6 +18,7 @@
 //! | | `monitor` | the reporting seam and its sinks |
 //! | | `stop` | how a run is told to stop, and what time it is |
 //! | 1 pure | `manifest` | one row per resource: CSV reader and writer |
+//! | | `depth` | which details beyond the listing are worth a call |
 //! | | `coverage` | what was seen, what could not be seen, and the totals |
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
@@ -69,6 +70,7 @@ pub mod monitor;
 pub mod stop;
 
 pub mod manifest;
+pub mod depth;
 pub mod coverage;
 pub mod plan;
 pub mod job;

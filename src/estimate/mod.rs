@@ -4,11 +4,13 @@
 
 mod count;
 mod delivery;
+mod depth;
 mod forecast;
 mod pace;
 
 pub use count::{Contents, Counter, Sampled};
 pub use delivery::{Arrivals, Delivery, DeliveryDrive, Side};
+pub use depth::{Depth, Price};
 pub use forecast::{Basis, Forecast, Opens, Window};
 pub use pace::{Load, Rate};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Contents, DIRECTORY_PAGE};
-use crate::entry::Scope;
+use crate::entry::{Detail, Scope};
 use crate::id::Family;
 
 /// How many calls a minute each API operation may make.
@@ -72,7 +72,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// The calls that listing those drives costs, and downloading their files if `downloads`. Retries come on top.
+    /// The calls that listing those drives costs with the details that are asked for, and downloading their files if
+    /// `downloads`. Retries come on top.
     pub fn of(
         families: &BTreeMap<Family, Contents>,
         scopes: &[Scope],
@@ -91,6 +92,14 @@ impl Load {
                     load.add(bytes, contents.files);
                 }
                 load.bytes = load.bytes.saturating_add(contents.bytes);
+            }
+        }
+        // The classic API has no such calls.
+        if !classic {
+            for detail in Detail::ALL {
+                for (operation, calls) in Load::of_detail(families, detail).calls {
+                    load.add(&operation, calls);
+                }
             }
         }
         load.add_roots(families, scopes, classic);

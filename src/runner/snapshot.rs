@@ -183,16 +183,20 @@ async fn transfer(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> R
 }
 
 /// The details that take calls of their own; what a drive holds is told with its root.
-fn asked(depth: &[Depth]) -> Vec<Detail> {
-    let detail = |depth: &Depth| match depth {
+pub(super) fn asked(depth: &[Depth]) -> Vec<Detail> {
+    depth.iter().filter_map(|word| detail(*word)).collect()
+}
+
+/// The detail that a word of the job's `depth` asks for by calls of its own.
+pub(super) fn detail(depth: Depth) -> Option<Detail> {
+    match depth {
         Depth::Permissions => Some(Detail::Permissions),
         Depth::Links => Some(Detail::Link),
         Depth::Shares => Some(Detail::Share),
         Depth::Revisions => Some(Detail::Revisions),
         Depth::Trash => Some(Detail::Trash),
         Depth::Quota => None,
-    };
-    depth.iter().filter_map(detail).collect()
+    }
 }
 
 async fn list_and_fetch(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {

@@ -16,6 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("stop", &[]),
     // Layer 1: text and decisions.
     ("manifest", VALUES),
+    ("depth", &["id", "entry", "manifest"]),
     ("coverage", &["id", "entry", "manifest"]),
     ("plan", &["id", "path", "entry", "filter", "manifest", "coverage"]),
     ("job", &["id", "path", "entry", "filter", "plan", "secret"]),
@@ -30,7 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("metrics", &["monitor", "manifest", "coverage", "report"]),
     (
         "estimate",
-        &["id", "path", "entry", "manifest", "coverage", "report"],
+        &["id", "path", "entry", "manifest", "depth", "coverage", "report"],
     ),
     // Layer 2: edges.
     ("drive", VALUES),
@@ -94,9 +95,9 @@ const MODULES: &[(&str, &[&str])] = &[
 const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", "stop"];
 
 const OPERATION: &[&str] = &[
-    "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "ledger", "archive",
-    "walk", "fetch", "backup", "restore",
+    "id", "path", "entry", "filter", "monitor", "stop", "manifest", "depth", "coverage", "plan", "report",
+    "drive", "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "ledger",
+    "archive", "walk", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.

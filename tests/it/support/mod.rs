@@ -12,5 +12,5 @@ mod shelf;
 
 pub(crate) use bench::{Bench, Face, tenant_file};
 pub(crate) use listener::{Recorder, StopAt};
-pub(crate) use nights::{add, modified, remove, simulator_with, touch};
+pub(crate) use nights::{add, link, modified, remove, simulator_with, touch};
 pub(crate) use shelf::{Held, Shelf, held, sha256, tree_of, truth};
