@@ -45,6 +45,9 @@ pub struct Head {
     /// The snapshot whose files are reused.
     #[serde(default)]
     pub basis: Option<String>,
+    /// SHA-256 of `ARCHIVE.json`, set by [`super::Archive::begin`]. Where it stands, the tail has a seal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_sha256: Option<String>,
     /// Whatever else is known at the beginning.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
@@ -79,6 +82,9 @@ pub struct Previous {
     pub snapshot: String,
     /// SHA-256 of its `manifest.csv`, in lower-case hexadecimal.
     pub manifest_sha256: String,
+    /// SHA-256 of its `TAIL.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_sha256: Option<String>,
 }
 
 /// What a run did: `TAIL.json`, written when it ends.
@@ -108,6 +114,12 @@ pub struct Tail {
     /// Whatever else is known at the end.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+    /// SHA-256 of `HEAD.json` and of each file beside the manifest, by name; set by [`super::Run::finish`].
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// SHA-256 of this file with zeros in place of these 64 digits; set by [`super::Run::finish`]. It is the last field.
+    #[serde(default)]
+    pub seal: String,
 }
 
 /// Whether a snapshot has all that was asked for.
@@ -172,18 +184,22 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 
 /// Writes a JSON file so that it is there whole or not at all, also after a power cut.
 pub(super) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::io("write", folder.join(name), error.into()))?;
+    text.push(b'\n');
+    write_text(folder, name, &text)
+}
+
+/// The same for a text that is made already.
+pub(super) fn write_text(folder: &Path, name: &str, text: &[u8]) -> Result<(), Error> {
     let path = folder.join(name);
     let fresh = folder.join(format!(".{name}.new"));
-    let written = serde_json::to_vec_pretty(value)
-        .map_err(io::Error::from)
-        .and_then(|mut text| {
-            text.push(b'\n');
-            let mut file = create_fresh(&fresh)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            sync_folder(folder)
-        });
+    let written = create_fresh(&fresh).and_then(|mut file| {
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        sync_folder(folder)
+    });
     written.map_err(|error| Error::io("write", path, error))
 }
 

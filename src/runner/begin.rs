@@ -8,9 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Error, Session, around};
-use crate::archive::{
-    self, Archive, Durability, Head, Holder, LocalPath, Lock, Previous, Run, Snapshot, Stored,
-};
+use crate::archive::{self, Archive, Durability, Head, Holder, LocalPath, Lock, Run, Snapshot, Stored};
 use crate::backup::Spool;
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
@@ -145,7 +143,7 @@ async fn resume(
     };
     let run = match run {
         Ok(run) => run,
-        Err(archive::Error::NotAFolder(_)) => return Ok(None),
+        Err(archive::Error::NotAFolder(_) | archive::Error::AlteredState(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let path = run.ledger_path();
@@ -344,12 +342,7 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
     let archive = archive.clone();
     let (previous, basis) = blocking(move || -> Result<_, archive::Error> {
         let snapshots = archive.snapshots()?;
-        let previous = snapshots.last().and_then(|snapshot| {
-            Some(Previous {
-                snapshot: snapshot.id.to_string(),
-                manifest_sha256: snapshot.tail.as_ref()?.manifest_sha256.clone(),
-            })
-        });
+        let previous = snapshots.last().and_then(Snapshot::as_previous);
         let basis = archive.newest_complete(Head::holds_bytes)?;
         Ok((previous, basis.map(|snapshot| snapshot.id.to_string())))
     })

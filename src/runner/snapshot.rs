@@ -53,7 +53,7 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let lock = lock(session, &archive, started).await?;
     let begun = begin(session, &archive, None).await?;
 
-    let ledger = begun.ledger.clone();
+    let (ledger, begun_run) = (begun.ledger.clone(), begun.run.clone());
     let mut ended = conclude(session, &drive, begun, &archive, started).await;
     // Looked at after the work, which may have renewed it.
     if let Ok(report) = &mut ended {
@@ -72,6 +72,8 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     if is_over {
         let done = archive.clone();
         blocking(move || done.discard()).await?;
+    } else if let Err(error) = blocking(move || begun_run.seal_state()).await {
+        tracing::warn!(%error, "the state of this run cannot be sealed");
     }
     if let Ok(report) = &mut ended
         && report.snapshot.is_some()

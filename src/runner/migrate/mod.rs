@@ -118,6 +118,11 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
         report.roots = begun.ledger.root_facts().await?;
         describe(&restore::summary(&sides.journal).await?, &mut report);
         session.add_figures(&mut report);
+        let run = begun.run.clone();
+        begun.ledger.close().await;
+        if let Err(error) = blocking(move || run.seal_state()).await {
+            tracing::warn!(%error, "the state of this run cannot be sealed");
+        }
         return Ok(report);
     }
     session.monitor.phase(Phase::Finishing);
