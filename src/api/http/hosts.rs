@@ -290,7 +290,7 @@ mod tests {
             }
             // What goes on the wire is the printed address: a second reader must not take it for another one.
             let printed = url.as_str();
-            let rest = printed.strip_prefix("https://").expect("only https");
+            let rest = printed.strip_prefix("https://").unwrap();
             let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
             let authority = &rest[..end];
             proptest::prop_assert!(!authority.contains(['@', ':', '%']), "{}", printed);
