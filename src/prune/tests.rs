@@ -396,6 +396,7 @@ fn a_night_dated_ahead_by_a_wrong_clock_pushes_nothing_out() {
     head.previous = Some(Previous {
         snapshot: "2030-01-01T02-00-00Z".to_owned(),
         manifest_sha256: String::new(),
+        tail_sha256: None,
     });
     fs::write(&path, serde_json::to_vec(&head).unwrap()).unwrap();
     let plan = house.plan(&last(1));

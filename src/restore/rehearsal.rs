@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Copies, Error, Options, Summary, restore};
-use crate::drive::{self, ByteSource, Detail, Download, Drive, ErrorKind, NewFile, Page, PageToken};
+use crate::drive::{
+    self, ByteSource, Detail, Download, Drive, ErrorKind, NewFile, Page, PageToken, Party, PartyKind,
+    Sharing, SharingChange,
+};
 use crate::entry::{Entry, Kind, Root, Scope};
 use crate::id::{Family, FileId};
 use crate::ledger::Ledger;
@@ -127,6 +130,18 @@ impl Drive for Stage {
 
     async fn detail(&self, entry: &Entry, detail: Detail) -> drive::Result<Vec<Value>> {
         self.drive.detail(entry, detail).await
+    }
+
+    async fn sharing(&self, entry: &Entry) -> drive::Result<Sharing> {
+        self.drive.sharing(entry).await
+    }
+
+    async fn change_sharing(&self, entry: &Entry, _: &SharingChange) -> drive::Result<()> {
+        Err(untouched("change_sharing", entry))
+    }
+
+    async fn parties(&self, kind: PartyKind) -> drive::Result<Vec<Party>> {
+        self.drive.parties(kind).await
     }
 }
 
