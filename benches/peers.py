@@ -1,4 +1,4 @@
-"""Backs one tree up with drivejob and with rclone in turn, and prints medians, spread and ratios."""
+"""Copies one tree down or up with drivejob and with rclone in turn, and prints medians, spread and ratios."""
 
 import os
 import shutil
@@ -11,12 +11,13 @@ from pathlib import Path
 
 DRIVEJOB, RCLONE = (str(Path(path).absolute()) for path in sys.argv[1:3])
 RUNS = int(os.environ.get("RUNS", "5"))
-SETS = os.environ.get("SETS", "small mid large").split()
+SETS = os.environ.get("SETS", "small mid large upload-small upload-mid upload-large").split()
 SIZES = {
     "small": (int(os.environ.get("FILES", "20000")), 4096),
     "mid": (int(os.environ.get("MID", "2000")), 1 << 20),
     "large": (1, int(os.environ.get("LARGE_MIB", "1024")) << 20),
 }
+FACES = os.environ.get("FACES", "classic v2").split()
 TRANSFERS = os.environ.get("TRANSFERS", "16")
 PORT = int(os.environ.get("PORT", "18231"))
 MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so"
@@ -53,16 +54,17 @@ def start_nginx(folder, tree):
     configuration.write_text(
         f"load_module {MODULE};\nuser root;\nworker_processes 1;\ndaemon off;\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/error.log;\nevents {{ worker_connections 512; }}\n"
-        f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_body_temp_path {folder}/body;\n"
+        f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0;\n"
+        f"client_body_temp_path {folder}/body; client_body_buffer_size 1m;\n"
         f"server {{ listen 127.0.0.1:{PORT}; root {tree};\n"
         f"location / {{ dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }} }} }}\n"
     )
     return subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
 
 
-def start_simulator(folder, tree):
+def start_simulator(folder, *world):
     process = subprocess.Popen(
-        [DRIVEJOB, "-qq", "simulate", "--import", str(tree)]
+        [DRIVEJOB, "-qq", "simulate", *world]
         + ["--write-tenant-v2", str(folder / "v2.toml"), "--write-tenant-classic", str(folder / "classic.toml")],
         stdout=subprocess.PIPE,
         text=True,
@@ -92,48 +94,105 @@ def measured(command, server, variables):
     }
 
 
-def compare(name, top):
+def rclone(source, target, nginx):
+    options = ["--transfers", TRANSFERS, "--checkers", "8", "-q", "--config", "/dev/null"]
+    return measured([RCLONE, "copy", str(source), str(target), *options], nginx.pid, PACE)
+
+
+def remote(path=""):
+    return f":webdav,url='http://127.0.0.1:{PORT}/{path}',vendor=other:"
+
+
+def drivejob(folder, face, kind, archive, simulator, more=""):
+    """One job of this kind; `simulator` is the process and its variables."""
+    process, variables = simulator
+    job = folder / "job.toml"
+    job.write_text(
+        f'kind = "{kind}"\ntenant = "{face}.toml"\narchive = "{archive}"\ndrives = ["me"]\n{more}'
+        f'[limits]\ntransfers = {TRANSFERS}\nrequests-per-minute = "unlimited"\n'
+    )
+    return measured([DRIVEJOB, "-q", "run", str(job)], process.pid, variables)
+
+
+def take_turns(peers, after=lambda peer, turn: None):
+    """Runs each peer in turn, first once without counting."""
+    results = {peer: [] for peer in peers}
+    for turn in range(RUNS + 1):
+        for peer, one in peers.items():
+            figures = one(turn)
+            if turn > 0:
+                results[peer].append(figures)
+            after(peer, turn)
+    return results
+
+
+def download(name, top):
+    """From the server into new folders."""
     files, size = SIZES[name]
     folder = top / name
     tree = folder / "tree"
     tree.mkdir(parents=True)
     make_tree(tree, files, size)
     nginx = start_nginx(folder, tree)
-    simulator, variables = start_simulator(folder, tree)
+    simulator = start_simulator(folder, "--import", str(tree))
     time.sleep(1)
 
-    def rclone(target):
-        remote = f":webdav,url='http://127.0.0.1:{PORT}',vendor=other:"
-        options = ["--transfers", TRANSFERS, "--checkers", "8", "-q", "--config", "/dev/null"]
-        return measured([RCLONE, "copy", remote, str(target), *options], nginx.pid, PACE)
+    def target(peer, turn):
+        return folder / f"target-{peer}-{turn}"
 
-    def drivejob(face):
-        def one(target):
-            job = folder / "job.toml"
-            job.write_text(
-                f'kind = "backup"\ntenant = "{face}.toml"\narchive = "{target}"\ndrives = ["me"]\n'
-                f'[limits]\ntransfers = {TRANSFERS}\nrequests-per-minute = "unlimited"\n'
-            )
-            return measured([DRIVEJOB, "-q", "run", str(job)], simulator.pid, variables)
+    def remove(peer, turn):
+        # Large sets would fill the disk; for them the cost of files that were deleted lately is small.
+        if name != "small":
+            shutil.rmtree(target(peer, turn))
 
-        return one
-
-    peers = {"rclone": rclone, "classic": drivejob("classic"), "v2": drivejob("v2")}
-    results = {peer: [] for peer in peers}
+    peers = {"rclone": lambda turn: rclone(remote(), target("rclone", turn), nginx)}
+    for face in FACES:
+        peers[face] = lambda turn, face=face: drivejob(folder, face, "backup", target(face, turn), simulator)
     try:
-        for turn in range(RUNS + 1):
-            for peer, one in peers.items():
-                figures = one(folder / f"target-{peer}-{turn}")
-                if turn > 0:
-                    results[peer].append(figures)
-                # Large sets would fill the disk; for them the cost of files that were deleted lately is small.
-                if name != "small":
-                    shutil.rmtree(folder / f"target-{peer}-{turn}")
+        show(name, files, take_turns(peers, remove))
     finally:
-        for process in (nginx, simulator):
-            process.terminate()
-            process.wait()
-    show(name, files, results)
+        stop(nginx, simulator[0])
+
+
+def upload(name, top):
+    """From an archive on the disk into new folders on the server."""
+    files, size = SIZES[name]
+    folder = top / name
+    served = folder / "served"
+    served.mkdir(parents=True)
+    nginx = start_nginx(folder, served)
+    # The simulator knows the bytes that it made itself again, and holds none of them in memory.
+    shape = ["--files", str(files), "--folders", str(max(1, files // 100)), "--members", "1", "--size", str(size)]
+    simulator = start_simulator(folder, *shape)
+    archive = folder / "archive"
+    drivejob(folder, "v2", "backup", archive, simulator)
+    source = next(path for path in archive.glob("*/files/*") if path.is_dir())
+
+    def restore(face, turn):
+        more = f'target = "{face}.toml"\nto = "folder:{face}-{turn}"\nresults = "{folder}/results-{face}-{turn}"\n'
+        return drivejob(folder, face, "restore", archive, simulator, more)
+
+    def send(turn):
+        (served / f"run-{turn}").mkdir()
+        return rclone(source, remote(f"run-{turn}"), nginx)
+
+    def remove(peer, turn):
+        if name != "small" and peer == "rclone":
+            shutil.rmtree(served / f"run-{turn}")
+
+    peers = {"rclone": send}
+    for face in FACES:
+        peers[face] = lambda turn, face=face: restore(face, turn)
+    try:
+        show(f"upload-{name}", files, take_turns(peers, remove))
+    finally:
+        stop(nginx, simulator[0])
+
+
+def stop(*processes):
+    for process in processes:
+        process.terminate()
+        process.wait()
 
 
 def show(name, files, results):
@@ -144,7 +203,7 @@ def show(name, files, results):
         walls = sorted(figures["wall"] for figures in runs)
         cpus = sorted(figures["cpu"] for figures in runs)
         print(
-            f"{name:6} {peer:8} wall {median(peer, 'wall'):6.2f} s ({walls[0]:.2f}-{walls[-1]:.2f})"
+            f"{name:12} {peer:8} wall {median(peer, 'wall'):6.2f} s ({walls[0]:.2f}-{walls[-1]:.2f})"
             f"  CPU {median(peer, 'cpu'):6.2f} s ({cpus[0]:.2f}-{cpus[-1]:.2f})"
             f"  server CPU {median(peer, 'server'):5.2f} s  peak {median(peer, 'memory'):5.1f} MiB"
             f"  {files / median(peer, 'wall'):8.0f} files/s"
@@ -161,8 +220,9 @@ def main():
     top.chmod(0o755)
     try:
         for name in SETS:
-            compare(name, top)
-            shutil.rmtree(top / name)
+            word = name.removeprefix("upload-")
+            (download if word == name else upload)(word, top)
+            shutil.rmtree(top / word)
     finally:
         shutil.rmtree(top, ignore_errors=True)
 

@@ -4,6 +4,8 @@
 //! the ledger at once, so that the end of the process loses nothing. The disk follows for many files at a time; the ledger
 //! knows how far, and what it had not got to is looked at by the next start.
 
+mod spool;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::blocking::{blocking, outcome};
 use crate::drive::{self, Drive};
 use crate::fetch::{self, Fetch, Fetched};
 use crate::id::Family;
+use crate::keep::Keeper;
 use crate::ledger::{self, Done, Ledger, Work};
 use crate::manifest::Outcome;
 use crate::monitor::{Counter, Monitor, Phase};
@@ -24,6 +27,8 @@ use crate::plan::{self, Decision, Policy};
 use crate::stop::{Stop, StopReason};
 use crate::throttle::Throttle;
 use crate::walk::{self, Progress, Walked, walk};
+
+pub use spool::Spool;
 
 /// Files taken from the ledger in one go; also the most that are reused by one task.
 const FILES_PER_CLAIM: u32 = 128;
@@ -48,6 +53,8 @@ pub struct Options {
     pub policy: Policy,
     /// Bytes a second of all transfers together.
     pub throttle: Arc<Throttle>,
+    /// The room for bytes that are only passing through; `None` when all stay.
+    pub spool: Option<Arc<Spool>>,
     /// How long transfers may go on after a stop was asked for.
     pub grace: Duration,
 }
@@ -71,6 +78,7 @@ impl From<fetch::Error> for Error {
         match error {
             fetch::Error::Drive(error) => Error::Drive(error),
             fetch::Error::Archive(error) => Error::Archive(error),
+            fetch::Error::Ledger(error) => Error::Ledger(error),
         }
     }
 }
@@ -89,6 +97,7 @@ struct Backup {
     drive: Arc<dyn Drive>,
     ledger: Ledger,
     run: Run,
+    keeper: Keeper,
     options: Options,
     monitor: Arc<dyn Monitor>,
     stop: Stop,
@@ -108,6 +117,7 @@ pub async fn backup(
     stop: Stop,
 ) -> Result<(), Error> {
     let backup = Arc::new(Backup {
+        keeper: Keeper::new(run.clone(), ledger.clone()),
         drive,
         ledger,
         run,
@@ -115,33 +125,54 @@ pub async fn backup(
         monitor,
         stop,
     });
+    // What an earlier start listed and did not fetch is known from the beginning.
+    let (files, bytes) = backup.ledger.pending_totals().await?;
+    if files > 0 {
+        backup.monitor.count(Counter::FilesListed, files);
+        backup.monitor.count(Counter::BytesListed, bytes);
+    }
     let progress = Arc::new(Progress::default());
-    let listing = async {
-        let outcome = walk(
-            Arc::clone(&backup.drive),
-            backup.ledger.clone(),
-            backup.options.walk.clone(),
-            Arc::clone(&backup.monitor),
-            Arc::clone(&progress),
-            backup.stop.clone(),
-        )
-        .await;
-        backup.monitor.phase(Phase::Listed);
-        outcome.map_err(Error::from)
-    };
-    let fetching = async {
-        for _ in 0..SWEEPS {
-            fetch_all(&backup, &progress).await?;
-            if backup.stop.is_draining() || !backup.ledger.has_pending().await? {
-                break;
-            }
+    // Tasks of the runtime are woken by its own threads; what this future does itself may cost a switch to another thread
+    // for each file.
+    let mut work = JoinSet::new();
+    work.spawn(list(Arc::clone(&backup), Arc::clone(&progress)));
+    work.spawn(fetch(Arc::clone(&backup), progress));
+    let done = async {
+        while let Some(joined) = work.join_next().await {
+            outcome(joined).unwrap_or(Ok(()))?;
         }
         Ok(())
     };
-    tokio::select! {
-        outcome = async { tokio::try_join!(listing, fetching) } => outcome.map(|_| ()),
+    let ended = tokio::select! {
+        outcome = done => outcome,
         () = grace_is_over(&backup) => Ok(()),
+    };
+    work.shutdown().await;
+    ended
+}
+
+async fn list(backup: Arc<Backup>, progress: Arc<Progress>) -> Result<(), Error> {
+    let outcome = walk(
+        Arc::clone(&backup.drive),
+        backup.ledger.clone(),
+        backup.options.walk.clone(),
+        Arc::clone(&backup.monitor),
+        progress,
+        backup.stop.clone(),
+    )
+    .await;
+    backup.monitor.phase(Phase::Listed);
+    outcome.map_err(Error::from)
+}
+
+async fn fetch(backup: Arc<Backup>, progress: Arc<Progress>) -> Result<(), Error> {
+    for _ in 0..SWEEPS {
+        fetch_all(&backup, &progress).await?;
+        if backup.stop.is_draining() || !backup.ledger.has_pending().await? {
+            break;
+        }
     }
+    Ok(())
 }
 
 /// How long transfers may go on after the job's window has ended: nobody waits for the process then, and what is under way
@@ -200,10 +231,15 @@ async fn settle(backup: &Backup, done: Vec<Done>, stored: &mpsc::Sender<()>) -> 
     let has_bytes = done.iter().any(|done| done.stored_at.is_some());
     backup.ledger.settle(done).await?;
     if has_bytes {
-        // When a word waits already, it stands for these files too.
-        let _ = stored.try_send(());
+        tell(stored);
     }
     Ok(())
+}
+
+/// Says that files were settled that the disk has to follow.
+fn tell(stored: &mpsc::Sender<()>) {
+    // When a word waits already, it stands for these files too.
+    let _ = stored.try_send(());
 }
 
 /// Makes durable what was settled so far.
@@ -226,7 +262,13 @@ async fn fetch_family(
     let mut waiting: VecDeque<Work> = VecDeque::new();
     let mut tasks: JoinSet<Result<Ended, Error>> = JoinSet::new();
     let mut slots: Vec<usize> = worker_numbers(family, backup.options.transfers);
+    let mut room = backup.options.spool.as_ref().map(|spool| spool.subscribe());
     loop {
+        let mut is_full = false;
+        if let Some(room) = &mut room {
+            // Looked at before room is asked for, as with the pages.
+            room.mark_unchanged();
+        }
         // Looked at before the ledger is asked, so that a page between the two wakes us up again.
         let ended = walked.borrow_and_update().ended;
         let draining = backup.stop.is_draining();
@@ -246,12 +288,21 @@ async fn fetch_family(
                 slots.push(slot);
                 break;
             };
+            if let Some(spool) = &backup.options.spool
+                && !spool.try_take(work.entry.size.unwrap_or(0))
+            {
+                waiting.push_front(work);
+                slots.push(slot);
+                is_full = true;
+                break;
+            }
             tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, stored.clone()));
         }
-        if tasks.is_empty() && (ended || draining) {
+        if tasks.is_empty() && !is_full && (ended || draining) {
             return Ok(());
         }
         tokio::select! {
+            () = has_room(room.as_mut()), if is_full => {}
             Some(joined) = tasks.join_next() => {
                 if let Some(ended) = outcome(joined) {
                     let Ended { slot, left } = ended?;
@@ -263,6 +314,16 @@ async fn fetch_family(
             () = backup.stop.draining(), if !draining => {}
         }
     }
+}
+
+/// Waits until there may be more room.
+async fn has_room(room: Option<&mut watch::Receiver<i64>>) {
+    if let Some(room) = room
+        && room.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Worker numbers are unique over all families, so that each has its own line on a terminal.
@@ -334,26 +395,38 @@ async fn fetch_one(
     let fetch = Fetch {
         drive: &*backup.drive,
         run: &backup.run,
+        keeper: &backup.keeper,
         monitor: &*backup.monitor,
         throttle: &backup.options.throttle,
         attempts: backup.options.attempts,
         slot,
     };
-    if let Fetched::Settled(done) = fetch.fetch(&work).await? {
-        let counter = match done.done.outcome {
+    let fetched = fetch.fetch(&work).await?;
+    if let Some(spool) = &backup.options.spool {
+        let stored = match &fetched {
+            Fetched::Settled(settled) if settled.outcome == Outcome::Stored => settled.bytes,
+            Fetched::Settled(_) | Fetched::Cancelled => 0,
+        };
+        spool.settle(work.entry.size.unwrap_or(0), stored);
+    }
+    if let Fetched::Settled(settled) = fetched {
+        let counter = match settled.outcome {
             Outcome::Failed => {
                 let subject = format!("{}:{}", work.entry.drive, work.path);
-                backup.monitor.problem(&subject, &done.message);
+                backup.monitor.problem(&subject, &settled.message);
                 Counter::Failures
             }
             Outcome::Vanished => Counter::FilesVanished,
             Outcome::Skipped => Counter::FilesSkipped,
             Outcome::Stored | Outcome::Reused | Outcome::Listed => Counter::FilesDone,
         };
-        settle(&backup, vec![done.done], &stored).await?;
+        match settled.done {
+            Some(done) => settle(&backup, vec![done], &stored).await?,
+            None => tell(&stored),
+        }
         backup.monitor.count(counter, 1);
         if counter == Counter::FilesDone {
-            backup.monitor.count(Counter::BytesDone, done.bytes);
+            backup.monitor.count(Counter::BytesDone, settled.bytes);
         }
     }
     Ok(Ended {

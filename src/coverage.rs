@@ -118,6 +118,10 @@ pub struct RootFacts {
     pub details_failed: u64,
 }
 
+fn folders(number: u64) -> String {
+    format!("{number} folder{}", if number == 1 { "" } else { "s" })
+}
+
 impl RootFacts {
     /// What is missing of this drive, as sentences; none when everything that could be listed is accounted for.
     pub fn gaps(&self) -> Vec<String> {
@@ -129,12 +133,13 @@ impl RootFacts {
             gaps.push(format!("the root folder could not be listed ({reason})"));
         }
         if self.folders_failed > 0 {
-            gaps.push(format!("{} folders could not be listed", self.folders_failed));
+            gaps.push(format!("{} could not be listed", folders(self.folders_failed)));
         }
         if self.folders_open > 0 {
+            let verb = if self.folders_open == 1 { "was" } else { "were" };
             gaps.push(format!(
-                "{} folders were not listed to the end",
-                self.folders_open
+                "{} {verb} not listed to the end",
+                folders(self.folders_open)
             ));
         }
         if self.details_failed > 0 {

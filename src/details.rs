@@ -1,31 +1,19 @@
 //! Asks for what listings do not tell: permissions, links, shares, earlier contents, trash.
 //!
-//! A detail is asked for only where the listing says that there is such a thing, one call for each. What decides:
-//!
-//! | detail | asked of |
-//! |---|---|
-//! | permissions | a folder of a shared drive or group folder with permissions of its own (`hasPermission`); each shared drive, once |
-//! | link | what is shared itself, or whose listing speaks of a link; API 2.0 has no word for a link of a file that is not shared |
-//! | share | a folder of My Drive that is shared itself, not through a folder above it (`shared` and `shareRootFileId`) |
-//! | revisions | a file that was modified after it was created: others have one content only, as far as a listing can tell |
-//! | trash | each drive, once |
-//!
-//! (Fields: API 2.0 docs, EN/group-folder-file-root-list.) The frontier is a table of the ledger, so that a run that was
-//! stopped goes on with what is still open. Each family of drives has API operations of its own, and so a lane of its own.
+//! What is worth a call is decided by [`crate::depth`]. The frontier is a table of the ledger, so that a run that was stopped
+//! goes on with what is still open. Each family of drives has API operations of its own, and so a lane of its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::blocking::outcome;
+use crate::depth;
 use crate::drive::{Detail, Drive, ErrorKind};
-use crate::entry::Entry;
-use crate::id::{DriveId, Family};
+use crate::id::Family;
 use crate::ledger::{DetailEnd, DetailWork, Ledger};
-use crate::manifest::is_nothing;
 use crate::monitor::{Counter, Monitor};
 use crate::stop::Stop;
 use crate::walk::Error;
@@ -35,9 +23,6 @@ const ITEMS_PER_LOOK: u32 = 4096;
 
 /// Details taken from the ledger in one go.
 const DETAILS_PER_CLAIM: u32 = 64;
-
-/// Properties by which a listing may speak of a link. The classic API tells the link itself and needs no further call.
-const LINK_HINTS: [&str; 4] = ["hasLink", "linkShared", "link", "links"];
 
 /// What a run asks for.
 #[derive(Clone, Debug)]
@@ -75,14 +60,16 @@ pub async fn ask(
     let mut after = 0;
     loop {
         let asked = options.details.clone();
-        let look = ledger.find_details(after, ITEMS_PER_LOOK, move |entry| of_item(entry, &asked));
+        let look = ledger.find_details(after, ITEMS_PER_LOOK, move |entry| depth::of_item(entry, &asked));
         match look.await? {
             Some(last) => after = last,
             None => break,
         }
     }
     let asked = options.details;
-    ledger.details_found(move |drive| of_drive(drive, &asked)).await?;
+    ledger
+        .details_found(move |drive| depth::of_drive(drive.family(), &asked))
+        .await?;
     let details = Arc::new(Details {
         drive,
         ledger,
@@ -92,49 +79,6 @@ pub async fn ask(
     });
     let lanes = Family::ALL.map(|family| ask_family(Arc::clone(&details), family));
     try_join_all(lanes).await.map(|_| ())
-}
-
-/// What is worth asking of an item.
-fn of_item(entry: &Entry, asked: &[Detail]) -> Vec<Detail> {
-    let family = entry.drive.family();
-    let other = &entry.properties.other;
-    let told = |key: &str| other.get(key).is_some_and(|value| !is_nothing(value));
-    let is_wanted = |detail: &Detail| match detail {
-        Detail::Permissions => {
-            let has_own = other.get("hasPermission") == Some(&Value::Bool(true));
-            entry.is_folder() && has_own && matches!(family, Family::SharedDrive | Family::GroupFolder)
-        }
-        Detail::Link => {
-            entry.properties.link_share.is_none()
-                && (is_share_root(entry) || LINK_HINTS.iter().any(|hint| told(hint)))
-        }
-        Detail::Share => family == Family::MyDrive && entry.is_folder() && is_share_root(entry),
-        Detail::Revisions => {
-            let dates = entry.created.zip(entry.modified);
-            !entry.is_folder() && dates.is_some_and(|(created, modified)| modified > created)
-        }
-        Detail::Trash => false,
-    };
-    asked.iter().copied().filter(is_wanted).collect()
-}
-
-/// What is worth asking of a drive itself.
-fn of_drive(drive: &DriveId, asked: &[Detail]) -> Vec<Detail> {
-    let family = drive.family();
-    let is_wanted = |detail: &Detail| match detail {
-        Detail::Permissions => family == Family::SharedDrive,
-        Detail::Trash => !matches!(family, Family::SharedFolder | Family::Key),
-        Detail::Link | Detail::Share | Detail::Revisions => false,
-    };
-    asked.iter().copied().filter(is_wanted).collect()
-}
-
-/// Whether the entry is shared itself. `shared` is also true below a shared folder, which `shareRootFileId` then names;
-/// the classic API tells `memberShare` and has no such id.
-fn is_share_root(entry: &Entry) -> bool {
-    let root = entry.properties.other.get("shareRootFileId");
-    let is_own = root.is_some_and(|root| root.as_str() == Some(entry.id.as_str()));
-    entry.properties.shared == Some(true) && is_own
 }
 
 async fn ask_family(details: Arc<Details>, family: Family) -> Result<(), Error> {
@@ -179,73 +123,4 @@ async fn ask_one(details: Arc<Details>, work: DetailWork) -> Result<(), Error> {
         },
     };
     Ok(details.ledger.settle_detail(work.no, end).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::entry::Kind;
-    use crate::id::FileId;
-
-    const ALL: [Detail; 5] = [
-        Detail::Permissions,
-        Detail::Link,
-        Detail::Share,
-        Detail::Revisions,
-        Detail::Trash,
-    ];
-
-    fn entry(drive: &str, kind: Kind, fields: Value) -> Entry {
-        let mut entry = Entry::root(DriveId::new(drive), FileId::new("x"));
-        entry.kind = kind;
-        if let Value::Object(fields) = fields {
-            entry.properties.shared = fields.get("shared").and_then(Value::as_bool);
-            entry.properties.other = fields;
-        }
-        entry
-    }
-
-    #[test]
-    fn only_what_the_listing_points_at_is_asked_for() {
-        use Detail::{Link, Permissions, Revisions, Share};
-        use Kind::{File, Folder};
-        let own = json!({ "shared": true, "shareRootFileId": "x" });
-        let below = json!({ "shared": true, "shareRootFileId": "above" });
-        let permission = json!({ "hasPermission": true });
-        let linked = json!({ "hasLink": true });
-        for (drive, kind, fields, expected) in [
-            ("me", Folder, json!({}), vec![]),
-            ("me", Folder, own.clone(), vec![Link, Share]),
-            ("me", File, own.clone(), vec![Link]),
-            ("groups/1", Folder, own, vec![Link]),
-            ("me", Folder, below, vec![]),
-            ("me", Folder, permission.clone(), vec![]),
-            ("sharedrives/@1", Folder, permission.clone(), vec![Permissions]),
-            ("sharedrives/@1", File, permission, vec![]),
-            ("me", File, linked, vec![Link]),
-            ("me", File, json!({ "hasLink": false, "links": [] }), vec![]),
-        ] {
-            assert_eq!(
-                of_item(&entry(drive, kind, fields.clone()), &ALL),
-                expected,
-                "{drive} {fields}"
-            );
-        }
-        let mut file = entry("me", File, json!({}));
-        for (created, modified, expected) in [(5, 5, vec![]), (5, 4, vec![]), (5, 6, vec![Revisions])] {
-            file.created = jiff::Timestamp::from_second(created).ok();
-            file.modified = jiff::Timestamp::from_second(modified).ok();
-            assert_eq!(of_item(&file, &ALL), expected);
-            assert_eq!(of_item(&file, &[Link]), vec![]);
-        }
-        for (drive, expected) in [
-            ("me", vec![Detail::Trash]),
-            ("sharedrives/@1", vec![Permissions, Detail::Trash]),
-            ("me/sharedfolders/1", vec![]),
-        ] {
-            assert_eq!(of_drive(&DriveId::new(drive), &ALL), expected);
-        }
-    }
 }

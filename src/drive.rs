@@ -13,6 +13,7 @@ use crate::entry::{Entry, Root, Scope};
 
 mod sharing;
 
+pub use crate::entry::Detail;
 pub use sharing::{Grant, Party, PartyKind, Reach, Right, Rules, Sharing, SharingChange};
 
 /// Result of a call across the seam.
@@ -70,34 +71,6 @@ pub trait Drive: fmt::Debug + Send + Sync {
 
     /// Everybody of a kind whom the tenant's directory lists. Who is deleted is left out.
     async fn parties(&self, kind: PartyKind) -> Result<Vec<Party>>;
-}
-
-/// What an audit may ask of an entry beyond its listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Detail {
-    /// Who may do what on a folder or drive.
-    Permissions,
-    /// The public or organisation link of an entry.
-    Link,
-    /// Who a My Drive folder is shared with.
-    Share,
-    /// Earlier contents of a file.
-    Revisions,
-    /// What lies in the trash of a drive; asked of its root.
-    Trash,
-}
-
-impl Detail {
-    /// The key under which the manifest's `properties` hold it.
-    pub fn key(self) -> &'static str {
-        match self {
-            Detail::Permissions => "permissions",
-            Detail::Link => "link",
-            Detail::Share => "share",
-            Detail::Revisions => "revisions",
-            Detail::Trash => "trash",
-        }
-    }
 }
 
 /// Where the next page of a listing begins. Opaque; saved in the ledger after the page before it.

@@ -172,6 +172,43 @@ pub struct Quota {
     pub trash: Option<u64>,
 }
 
+/// What may be asked of an entry beyond its listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Detail {
+    /// Who may do what on a folder or drive.
+    Permissions,
+    /// The public or organisation link of an entry.
+    Link,
+    /// Who a My Drive folder is shared with.
+    Share,
+    /// Earlier contents of a file.
+    Revisions,
+    /// What lies in the trash of a drive; asked of its root.
+    Trash,
+}
+
+impl Detail {
+    /// Every detail.
+    pub const ALL: [Detail; 5] = [
+        Detail::Permissions,
+        Detail::Link,
+        Detail::Share,
+        Detail::Revisions,
+        Detail::Trash,
+    ];
+
+    /// The key under which the manifest's `properties` hold it.
+    pub fn key(self) -> &'static str {
+        match self {
+            Detail::Permissions => "permissions",
+            Detail::Link => "link",
+            Detail::Share => "share",
+            Detail::Revisions => "revisions",
+            Detail::Trash => "trash",
+        }
+    }
+}
+
 /// One word of a job's `drives` list: which roots are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
@@ -236,7 +273,11 @@ impl FromStr for Scope {
             ["users", text] if is_pattern(text) => Ok(Scope::Users((*text).to_owned())),
             ["users", text] => Ok(Scope::User((*text).to_owned())),
             ["sharedrives", text] if is_pattern(text) => Ok(Scope::SharedDrives((*text).to_owned())),
-            ["sharedrives", text] => Ok(Scope::SharedDrive((*text).to_owned())),
+            // As an address of the API writes it (JP/sharedrive-file-root-list).
+            ["sharedrives", text] => Ok(Scope::SharedDrive(match text.strip_prefix("%40") {
+                Some(digits) => format!("@{digits}"),
+                None => (*text).to_owned(),
+            })),
             ["groups", text] if is_pattern(text) => Ok(Scope::Groups((*text).to_owned())),
             ["groups", text] => Ok(Scope::Group((*text).to_owned())),
             ["me", "sharedfolders", text] => Ok(Scope::SharedFolders {
@@ -310,6 +351,8 @@ mod tests {
                 Ok(word.to_owned())
             );
         }
+        let encoded = "sharedrives/%402101000000000008".parse::<Scope>();
+        assert_eq!(encoded, "sharedrives/@2101000000000008".parse());
         for word in ["", "you", "users", "users/", "key:24101", "me/x", "users/a/b"] {
             assert_eq!(word.parse::<Scope>(), Err(UnknownScope(word.to_owned())));
         }

@@ -8,13 +8,14 @@ use crate::archive::{self, LocalPath, ReuseError, Run, Staged, Stored};
 use crate::blocking::{blocking, finished};
 use crate::drive::{self, Drive, ErrorKind, Piece};
 use crate::entry::Entry;
-use crate::ledger::{Done, Work};
-use crate::manifest::Outcome;
+use crate::keep::{self, Keeper, Whole};
+use crate::ledger::{self, Done, Work};
+use crate::manifest::{DELIVERED, Outcome};
 use crate::monitor::{Counter, Monitor, Transfer};
 use crate::plan::{self, Decision, Policy};
 use crate::throttle::Throttle;
 
-/// Files up to this size are gathered in memory and stored by one call; larger ones go to the disk in portions of this
+/// Files up to this size are gathered in memory and given to the keeper; larger ones go to the disk in portions of this
 /// size. With all workers busy memory holds two portions for each.
 const PORTION: usize = 256 * 1024;
 
@@ -33,6 +34,13 @@ pub fn reuse(run: &Run, work: &Work, policy: &Policy) -> Result<Option<Done>, ar
     let Decision::Reuse { rehash } = plan::decide(&work.entry, Some(earlier), policy) else {
         return Ok(None);
     };
+    if earlier.is_delivered() {
+        return Ok(Some(Done {
+            reason: DELIVERED.to_owned(),
+            sha256: Some(earlier.sha256.clone()),
+            ..Done::new(work, Outcome::Listed)
+        }));
+    }
     let copy = archive::Earlier {
         stored_at: &earlier.stored_at,
         size: earlier.size,
@@ -69,8 +77,10 @@ pub enum Fetched {
 /// A file whose outcome is known.
 #[derive(Debug)]
 pub struct Settled {
-    /// For the ledger.
-    pub done: Done,
+    /// For the ledger; `None` when it knows already.
+    pub done: Option<Done>,
+    /// The outcome.
+    pub outcome: Outcome,
     /// Bytes stored.
     pub bytes: u64,
     /// What to tell people, empty when all is well.
@@ -86,12 +96,16 @@ pub enum Error {
     /// The archive cannot be written.
     #[error(transparent)]
     Archive(#[from] archive::Error),
+    /// The run's state failed.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
 }
 
 /// Why one transfer did not end in a stored file.
 enum Miss {
     Drive(drive::Error),
     Archive(archive::Error),
+    Ledger(ledger::Error),
     /// An earlier process left the beginning of this file, and the file is another since.
     Changed(Box<Entry>),
     /// The bytes ended, and their number is not the listed one.
@@ -112,6 +126,23 @@ impl From<archive::Error> for Miss {
     }
 }
 
+impl From<keep::Error> for Miss {
+    fn from(error: keep::Error) -> Miss {
+        match error {
+            keep::Error::Archive(error) => Miss::Archive(error),
+            keep::Error::Ledger(error) => Miss::Ledger(error),
+        }
+    }
+}
+
+/// What a transfer brought.
+enum Brought {
+    /// A file in its place.
+    Stored(Stored),
+    /// All bytes of a small file.
+    Bytes(Vec<Bytes>),
+}
+
 /// What a worker fetches with.
 #[derive(Clone, Copy, Debug)]
 pub struct Fetch<'a> {
@@ -119,6 +150,8 @@ pub struct Fetch<'a> {
     pub drive: &'a dyn Drive,
     /// Where they go.
     pub run: &'a Run,
+    /// Where those of small files go.
+    pub keeper: &'a Keeper,
     /// Who is told.
     pub monitor: &'a dyn Monitor,
     /// How fast.
@@ -139,6 +172,10 @@ impl Fetch<'_> {
     /// When the token is refused or the archive cannot be written.
     pub async fn fetch(&self, work: &Work) -> Result<Fetched, Error> {
         let mut entry = work.entry.clone();
+        if entry.size.is_none() {
+            // Without a size nothing would tell a content that was cut short.
+            self.refresh(&mut entry).await;
+        }
         let mut spent = 0;
         for attempt in 1.. {
             let size = entry.size.unwrap_or(0);
@@ -151,8 +188,25 @@ impl Fetch<'_> {
             );
             let outcome = self.transfer(work, &entry, &mut spent).await;
             self.monitor.transfer(self.slot, Transfer::Finished);
+            let outcome = match outcome {
+                Ok(Brought::Stored(stored)) => {
+                    let done = Done {
+                        sha256: Some(stored.sha256),
+                        stored_at: Some(stored.stored_at),
+                        ..stored_as(work, &mut entry, stored.size, spent)
+                    };
+                    return Ok(Fetched::Settled(Settled {
+                        done: Some(done),
+                        outcome: Outcome::Stored,
+                        bytes: stored.size,
+                        message: String::new(),
+                    }));
+                }
+                Ok(Brought::Bytes(bytes)) => self.keep(work, &mut entry, bytes, spent).await,
+                Err(miss) => Err(miss),
+            };
             let (reason, message) = match outcome {
-                Ok(stored) => return Ok(Fetched::Settled(succeed(work, entry, stored, spent))),
+                Ok(settled) => return Ok(Fetched::Settled(settled)),
                 Err(Miss::Archive(archive::Error::Occupied(path))) if attempt < self.attempts => {
                     // A stop came between the file and the ledger, and the file changed since.
                     let (run, local) = (self.run.clone(), LocalPath::parse(&work.local)?);
@@ -160,6 +214,7 @@ impl Fetch<'_> {
                     blocking(move || run.evict(&local)).await?;
                     continue;
                 }
+                Err(Miss::Ledger(error)) => return Err(error.into()),
                 Err(Miss::Changed(now)) => {
                     take_over(&mut entry, *now);
                     continue;
@@ -178,6 +233,14 @@ impl Fetch<'_> {
                         format!("{listed} bytes are listed, {received} came"),
                     )
                 }
+                Err(Miss::Drive(error))
+                    if error.kind == ErrorKind::Changed
+                        && attempt < self.attempts
+                        && self.has_changed(&mut entry).await =>
+                {
+                    self.monitor.count(Counter::Retries, 1);
+                    continue;
+                }
                 Err(Miss::Drive(error)) => match error.kind {
                     ErrorKind::Unauthenticated => return Err(error.into()),
                     ErrorKind::Cancelled => return Ok(Fetched::Cancelled),
@@ -187,7 +250,8 @@ impl Fetch<'_> {
                             ..Done::new(work, Outcome::Vanished)
                         };
                         return Ok(Fetched::Settled(Settled {
-                            done,
+                            outcome: done.outcome,
+                            done: Some(done),
                             bytes: 0,
                             message: String::new(),
                         }));
@@ -201,7 +265,8 @@ impl Fetch<'_> {
                 ..Done::new(work, Outcome::Failed)
             };
             return Ok(Fetched::Settled(Settled {
-                done,
+                outcome: done.outcome,
+                done: Some(done),
                 bytes: 0,
                 message,
             }));
@@ -209,10 +274,45 @@ impl Fetch<'_> {
         Ok(Fetched::Cancelled)
     }
 
+    /// Gives a small file's bytes to the keeper.
+    async fn keep(
+        &self,
+        work: &Work,
+        entry: &mut Entry,
+        bytes: Vec<Bytes>,
+        spent: u32,
+    ) -> Result<Settled, Miss> {
+        let size = bytes.iter().map(|part| part.len() as u64).sum();
+        let whole = Whole {
+            local: LocalPath::parse(&work.local)?,
+            bytes,
+            modified: entry.modified,
+            done: stored_as(work, entry, size, spent),
+        };
+        let bytes = self.keeper.keep(whole).await?;
+        Ok(Settled {
+            done: None,
+            outcome: Outcome::Stored,
+            bytes,
+            message: String::new(),
+        })
+    }
+
     /// Takes over what the service says of the file now, if it says anything.
     async fn refresh(&self, entry: &mut Entry) {
         if let Ok(now) = self.drive.stat(entry).await {
             take_over(entry, now);
+        }
+    }
+
+    /// Whether the file is another than it was, as the service now tells it; it is then taken over.
+    async fn has_changed(&self, entry: &mut Entry) -> bool {
+        match self.drive.stat(entry).await {
+            Ok(now) if differs(&now, entry) => {
+                take_over(entry, now);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -227,8 +327,8 @@ impl Fetch<'_> {
         )
     }
 
-    /// One transfer of a file, from its first byte or from where an earlier process left it, to its place in the snapshot.
-    async fn transfer(&self, work: &Work, entry: &Entry, spent: &mut u32) -> Result<Stored, Miss> {
+    /// One transfer of a file, from its first byte or from where an earlier process left it, to its last.
+    async fn transfer(&self, work: &Work, entry: &Entry, spent: &mut u32) -> Result<Brought, Miss> {
         let mut sink = Sink::open(self.run, entry).await?;
         if sink.received > 0 {
             // Hours may lie between the two parts, and a range tells nothing of what is before it.
@@ -280,7 +380,7 @@ impl Fetch<'_> {
             sink.restart().await?;
             return Err(Miss::Length { received });
         }
-        Ok(sink.publish(&work.local, entry).await?)
+        Ok(sink.finish(&work.local, entry).await?)
     }
 }
 
@@ -297,28 +397,20 @@ fn differs(now: &Entry, before: &Entry) -> bool {
     now.size != before.size || now.modified != before.modified
 }
 
-fn succeed(work: &Work, mut entry: Entry, stored: Stored, attempts: u32) -> Settled {
-    let bytes = stored.size;
+/// What the ledger is told of a file that is stored, but for its hash and place.
+fn stored_as(work: &Work, entry: &mut Entry, size: u64, attempts: u32) -> Done {
     // Where the listing told no size, the bytes do.
-    entry.size.get_or_insert(bytes);
-    let done = Done {
-        sha256: Some(stored.sha256),
-        stored_at: Some(stored.stored_at),
+    entry.size.get_or_insert(size);
+    Done {
         attempts,
-        changed: differs(&entry, &work.entry).then(|| Box::new(entry)),
+        changed: differs(entry, &work.entry).then(|| Box::new(entry.clone())),
         ..Done::new(work, Outcome::Stored)
-    };
-    Settled {
-        done,
-        bytes,
-        message: String::new(),
     }
 }
 
 /// Bytes on their way into the snapshot: small files stay in memory, larger ones are written and hashed by a blocking
 /// thread while the next portion comes in.
 struct Sink {
-    run: Run,
     /// The name of a half file, for a later process.
     key: String,
     received: u64,
@@ -337,7 +429,6 @@ impl Sink {
     async fn open(run: &Run, entry: &Entry) -> Result<Sink, archive::Error> {
         let modified = entry.modified.map_or(0, |time| time.as_second());
         let mut sink = Sink {
-            run: run.clone(),
             key: format!("{}\n{}\n{:?}\n{modified}", entry.drive, entry.id, entry.size),
             received: 0,
             portion: Vec::new(),
@@ -410,24 +501,19 @@ impl Sink {
         Ok(())
     }
 
-    async fn publish(mut self, local: &str, entry: &Entry) -> Result<Stored, archive::Error> {
-        let (local, modified) = (LocalPath::parse(local)?, entry.modified);
+    async fn finish(mut self, local: &str, entry: &Entry) -> Result<Brought, archive::Error> {
         let portion = std::mem::take(&mut self.portion);
+        let Some(mut staged) = self.settle().await? else {
+            return Ok(Brought::Bytes(portion));
+        };
+        let (local, modified) = (LocalPath::parse(local)?, entry.modified);
         let expected = Some(entry.size.unwrap_or(self.received));
-        match self.settle().await? {
-            None => {
-                let run = self.run.clone();
-                blocking(move || run.store(&local, &portion, modified, expected)).await
+        let publishing = blocking(move || {
+            for bytes in &portion {
+                staged.write(bytes)?;
             }
-            Some(mut staged) => {
-                blocking(move || {
-                    for bytes in &portion {
-                        staged.write(bytes)?;
-                    }
-                    staged.publish(&local, modified, expected)
-                })
-                .await
-            }
-        }
+            staged.publish(&local, modified, expected)
+        });
+        Ok(Brought::Stored(publishing.await?))
     }
 }

@@ -1,6 +1,7 @@
 //! Which files of a drive a job is about: globs on their paths, and bounds on size, date and class.
 
 mod glob;
+mod words;
 
 use jiff::Timestamp;
 
@@ -9,6 +10,7 @@ use crate::id::DriveId;
 use crate::path::DrivePath;
 
 pub use glob::{Glob, GlobError, Reach};
+pub use words::{WordGlob, WordGlobError};
 
 /// A filter as a job file writes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,11 +103,6 @@ impl Filter {
         })
     }
 
-    /// Whether every file passes.
-    pub fn passes_all(&self) -> bool {
-        self.spec == FilterSpec::default()
-    }
-
     /// Whether a folder is worth listing. The root always is.
     pub fn folder(&self, drive: &DriveId, path: &DrivePath) -> Prune {
         let text = path.as_str();
@@ -142,13 +139,9 @@ impl Filter {
     /// Whether an item at that path, be it a file or a folder, or something below it, may pass.
     pub fn may_pass(&self, drive: &DriveId, path: &DrivePath) -> bool {
         let text = path.as_str();
-        let covers = |glob: &Glob| glob.covers(drive, text, false) || glob.covers(drive, text, true);
-        self.include.is_empty()
-            || path.is_root()
-            || self
-                .include
-                .iter()
-                .any(|glob| covers(glob) || glob.reach(drive, text, true).below)
+        // What is covered is below itself, and what covers a file covers a folder of that name.
+        let reaches = |glob: &Glob| glob.reach(drive, text, true).below;
+        self.include.is_empty() || path.is_root() || self.include.iter().any(reaches)
     }
 
     /// Why a file does not pass, as a reason code of the manifest; `None` when it passes.

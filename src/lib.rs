@@ -18,6 +18,7 @@
 //! | | `monitor` | the reporting seam and its sinks |
 //! | | `stop` | how a run is told to stop, and what time it is |
 //! | 1 pure | `manifest` | one row per resource: CSV reader and writer |
+//! | | `depth` | which details beyond the listing are worth a call |
 //! | | `coverage` | what was seen, what could not be seen, and the totals |
 //! | | `plan` | what to do with each file, and why |
 //! | | `job` | job and tenant files, checked |
@@ -36,6 +37,7 @@
 //! | | `blocking` | what waits for the disk, on a thread that may wait |
 //! | 3 operations | `walk` | drives listed into the ledger |
 //! | | `throttle` | all transfers together under one rate of bytes |
+//! | | `keep` | small files into a snapshot and the ledger, many at a time |
 //! | | `fetch` | the bytes of one file, into a snapshot |
 //! | | `details` | what listings do not tell: permissions, links, shares, earlier contents, trash |
 //! | | `backup` | walk, reuse, fetch, commit |
@@ -68,9 +70,11 @@ pub mod monitor;
 pub mod stop;
 
 pub mod manifest;
+pub mod depth;
 pub mod coverage;
 pub mod plan;
 pub mod job;
+pub mod keep;
 pub mod report;
 pub mod retention;
 pub mod notify;

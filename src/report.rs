@@ -169,17 +169,22 @@ impl Report {
         let (files, bytes) = (held.files, held.bytes);
         let count = |outcome| self.totals.of(outcome).files;
         if self.totals.rows > 0 {
-            let folders = self.totals.folders;
+            let folders = counted(self.totals.folders, "folder");
             lines.push(match self.kind {
-                "audit" => format!("  listed    {} files, {folders} folders", count(Outcome::Listed)),
+                "audit" => format!(
+                    "  listed    {}, {folders}",
+                    counted(count(Outcome::Listed), "file")
+                ),
                 "restore" | "migrate" => format!(
-                    "  restored  {files} files, {} ({} uploaded, {} there already), {folders} folders",
+                    "  restored  {}, {} ({} uploaded, {} there already), {folders}",
+                    counted(files, "file"),
                     size(bytes),
                     count(Outcome::Stored),
                     count(Outcome::Reused)
                 ),
                 _ => format!(
-                    "  stored    {files} files, {} ({} new, {} unchanged), {folders} folders",
+                    "  stored    {}, {} ({} new, {} unchanged), {folders}",
+                    counted(files, "file"),
                     size(bytes),
                     count(Outcome::Stored),
                     count(Outcome::Reused)
@@ -188,7 +193,7 @@ impl Report {
         }
         for (label, outcome) in [("skipped", Outcome::Skipped), ("vanished", Outcome::Vanished)] {
             if count(outcome) > 0 {
-                lines.push(format!("  {label:<9} {} files", count(outcome)));
+                lines.push(format!("  {label:<9} {}", counted(count(outcome), "file")));
             }
         }
         if self.totals.failures() > 0 {
@@ -287,6 +292,7 @@ impl Report {
             Status::Partial if is_delivery => "PARTIAL: not everything is in the target",
             Status::Failed if is_delivery => "FAILED: nothing is in the target",
             Status::Failed => "FAILED",
+            Status::Partial if self.kind == "audit" => "PARTIAL: not everything could be read",
             Status::Partial => "PARTIAL: not everything is stored",
             Status::Different => "DIFFERENT: the check found differences",
             Status::WindowEnded if self.calls.is_empty() => "not begun: outside its window",
@@ -295,6 +301,11 @@ impl Report {
         };
         format!("{} {state}", self.kind)
     }
+}
+
+/// A number of things, with their noun in the singular or plural.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A number of bytes for people, in powers of 1024.

@@ -163,17 +163,28 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
     let mut next: Option<PageToken> = None;
     let mut seen = HashSet::new();
     let mut stale = 0;
+    let mut known = folder.known;
+    let mut began_again = false;
     for _ in 0..PAGES_PER_FOLDER {
         if walk.stop.is_draining() {
             return Ok(());
         }
         let page = match walk.drive.children(&folder.entry, next.as_ref()).await {
             Ok(page) => page,
+            Err(error) if next.is_some() && !began_again && is_lost_place(&error.kind) => {
+                // How long a cursor lives is not documented: the place may be lost, and the folder still be there.
+                tracing::info!(folder = %folder.path, %error, "the listing begins again with its first page");
+                began_again = true;
+                known = walk.ledger.begin_again(folder.no).await?;
+                next = None;
+                seen.clear();
+                continue;
+            }
             Err(error) => return fail_folder(&walk, &folder, error).await,
         };
         let circles = page.next.as_ref().is_some_and(|token| !seen.insert(hash(token)));
         next = page.next.clone();
-        let held_items = !page.entries.is_empty();
+        let items = (page.entries.len() + page.broken.len()) as u64;
         let applied = apply(&walk, &folder, page, circles).await?;
         if applied.folders > 0 {
             found.notify_one();
@@ -192,7 +203,10 @@ async fn list_folder(walk: Arc<Walk>, folder: FolderWork, found: Arc<Notify>) ->
             tell_listed(&walk, &folder, applied.drive_is_listed);
             return Ok(());
         }
-        stale = if held_items && applied.files + applied.folders + applied.broken == 0 {
+        // What an earlier listing told comes again, and is no sign of a circle.
+        let expected = applied.repeated.min(known);
+        known -= expected;
+        stale = if items > 0 && applied.repeated == items && expected == 0 {
             stale + 1
         } else {
             0
@@ -214,6 +228,11 @@ fn tell_listed(walk: &Walk, folder: &FolderWork, is_listed: bool) {
     if is_listed {
         walk.monitor.drive(&folder.entry.drive, DriveState::Listed);
     }
+}
+
+/// Whether the service may have forgotten where a listing was.
+fn is_lost_place(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Protocol | ErrorKind::NotFound)
 }
 
 /// Cursors are long and many; their hashes are enough to see one again.

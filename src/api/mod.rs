@@ -27,13 +27,15 @@ mod refusal;
 mod retry;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod v2;
 
 pub use http_ping::{LONGEST_PAUSE, Patience, PingError, ping};
 
 pub use auth::login;
 pub use auth::table::{Credential, CredentialRow, NoCredential, Purpose, credential_table};
-pub use auth::{Credentials, refresh_token_expires};
+pub use auth::{Credentials, refresh_token_expires, settle};
 
 /// Everything that says how a tenant is reached.
 #[derive(Clone, Debug)]
@@ -198,6 +200,9 @@ pub struct Timeouts {
     pub headers: Duration,
     /// For the next byte of a body.
     pub idle: Duration,
+    /// Bytes a second that a transfer must make, over each minute in which the network lets us wait; with fewer it is
+    /// begun again. 0 is content with any.
+    pub minimum_rate: u64,
 }
 
 impl Default for Timeouts {
@@ -206,6 +211,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(20),
             headers: Duration::from_secs(60),
             idle: Duration::from_secs(60),
+            minimum_rate: 1_000,
         }
     }
 }

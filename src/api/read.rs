@@ -1,6 +1,44 @@
 //! Reads values of JSON that come from outside, where a wrong type is an ordinary event.
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::{Map, Value};
+
+/// Pages in a row that bring nothing new before a list counts as running in a circle: as many as a walk allows.
+const STALE_PAGES: u32 = 10;
+
+/// What a list that is read page by page has brought so far. A list whose pages repeat, or are empty and promise more,
+/// would else be asked for without end, and held in memory.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    seen: HashSet<u64>,
+    stale: u32,
+}
+
+impl News {
+    /// Takes a page with something that tells each of its items apart.
+    ///
+    /// # Errors
+    /// What is wrong with the list, when it has brought nothing new for too long.
+    pub(super) fn take<T: Hash>(&mut self, items: impl Iterator<Item = T>) -> Result<(), &'static str> {
+        let before = self.seen.len();
+        for item in items {
+            let mut hasher = DefaultHasher::new();
+            item.hash(&mut hasher);
+            self.seen.insert(hasher.finish());
+        }
+        self.stale = if self.seen.len() > before {
+            0
+        } else {
+            self.stale + 1
+        };
+        if self.stale < STALE_PAGES {
+            return Ok(());
+        }
+        Err("the list repeats the same items")
+    }
+}
 
 /// The last part of a path, which may end in a slash.
 pub(super) fn last_part(path: &str) -> Option<String> {

@@ -128,6 +128,7 @@ fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 #[allow(clippy::unwrap_used, clippy::type_complexity)]
 mod tests {
     use super::*;
+    use crate::api::tests::hostile::body;
 
     #[test]
     fn every_form_of_refusal_is_read() {
@@ -212,6 +213,32 @@ mod tests {
                 seconds.map(Duration::from_secs),
                 "{pairs:?}"
             );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_refusal_says_fits_one_line(
+            status in 300..=599_u16,
+            body in body(serde_json::json!({"code": "TOO_MANY_REQUESTS", "description": "API rate limit exceeded"})),
+            noise in "\\PC{0,3}.{0,9}",
+            reset in "[0-9.eE+-]{0,22}|NaN|inf|-inf|infinity",
+            after in "[0-9.eE+-]{0,22}|(Thu, )?[0-9]{1,2} (Jan|Feb) [0-9]{1,5} [0-9:]{5,8} (GMT|\\+0900)",
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [("ratelimit-reset", reset), ("retry-after", after)] {
+                if let Ok(value) = value.parse() {
+                    headers.insert(name, value);
+                }
+            }
+            for body in [body, noise.into_bytes()] {
+                let refusal = Refusal::read(status, &headers, &body, Timestamp::UNIX_EPOCH);
+                let message = refusal.message();
+                proptest::prop_assert!(message.chars().count() < 3 * SHOWN);
+                proptest::prop_assert!(!message.chars().any(char::is_control), "{:?}", message);
+                proptest::prop_assert!(!refusal.text.chars().any(char::is_control));
+                super::super::retry::judge(&refusal);
+            }
         }
     }
 }

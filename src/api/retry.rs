@@ -62,6 +62,7 @@ pub(super) struct Budget {
     limited_since: Option<Instant>,
     failures: u32,
     limits: u32,
+    slow: u32,
     delays: ExponentialBackoff,
 }
 
@@ -77,6 +78,7 @@ impl Budget {
             limited_since: None,
             failures: 0,
             limits: 0,
+            slow: 0,
             delays: delays(policy),
         }
     }
@@ -96,7 +98,7 @@ impl Budget {
         }
         let delay = self.delays.next().unwrap_or(self.policy.max_delay);
         let delay = delay.max(asked.unwrap_or_default());
-        (since.elapsed() + delay <= self.policy.time).then_some(delay)
+        (since.elapsed().saturating_add(delay) <= self.policy.time).then_some(delay)
     }
 
     /// Takes one answer 429 out of the budget; gives how long the operation shall be closed, or `None` when the
@@ -116,6 +118,13 @@ impl Budget {
         }
         let patience = self.policy.time.saturating_mul(LIMITED_PATIENCE);
         (since.elapsed().saturating_add(delay) <= patience).then_some(delay)
+    }
+
+    /// Takes one transfer that was too slow from its beginning on out of the budget, and tells whether another is left.
+    /// New bytes do not earn these back: slow ones come as well.
+    pub(super) fn slow(&mut self) -> bool {
+        self.slow += 1;
+        self.slow < self.policy.tries
     }
 
     /// Forgives the failures so far: new bytes have come.

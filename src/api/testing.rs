@@ -71,6 +71,8 @@ pub(super) struct Reply {
     untold: bool,
     /// Whether the connection stays open and silent.
     silent: bool,
+    /// How many bytes come at once, and the pause before each such piece.
+    drip: Option<(usize, Duration)>,
 }
 
 impl Reply {
@@ -108,6 +110,11 @@ impl Reply {
     /// Says nothing more, and does not close either. A status of 0 says nothing at all.
     pub(super) fn silent(mut self) -> Reply {
         self.silent = true;
+        self
+    }
+
+    pub(super) fn drip(mut self, bytes: usize, pause: Duration) -> Reply {
+        self.drip = Some((bytes, pause));
         self
     }
 
@@ -268,7 +275,15 @@ async fn answer(stream: &mut TcpStream, reply: Reply) {
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len())];
     // The other side may have gone on purpose.
     let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(body).await;
+    let (piece, pause) = reply.drip.unwrap_or((body.len().max(1), Duration::ZERO));
+    for bytes in body.chunks(piece) {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        if stream.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
     if reply.silent {
         std::future::pending::<()>().await;
     }

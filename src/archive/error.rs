@@ -23,6 +23,9 @@ pub enum Error {
     /// The folder holds something, but no `ARCHIVE.json`; or it is not there, or is no folder.
     #[error("{} is not an archive: it has no ARCHIVE.json", .0.display())]
     NotAnArchive(PathBuf),
+    /// The state of the unfinished run is not as the run left it.
+    #[error("{} is not as the stopped run left it", .0.display())]
+    AlteredState(PathBuf),
     /// A later version of this program wrote it.
     #[error("{} has format {found}; this program reads formats up to {}", path.display(), super::FORMAT)]
     NewerFormat {
@@ -41,6 +44,11 @@ pub enum Error {
         /// The tenant in `ARCHIVE.json`.
         found: String,
     },
+    /// The snapshot tells of files and does not hold them.
+    #[error(
+        "the snapshot {0} holds no files, only their list: it is of an audit, or of a migration with keep = \"manifest\""
+    )]
+    HoldsNoFiles(SnapshotId),
     /// A JSON file of the archive does not read.
     #[error("{} is damaged", path.display())]
     Damaged {

@@ -45,12 +45,30 @@ pub struct Head {
     /// The snapshot whose files are reused.
     #[serde(default)]
     pub basis: Option<String>,
+    /// SHA-256 of `ARCHIVE.json`, set by [`super::Archive::begin`]. Where it stands, the tail has a seal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_sha256: Option<String>,
     /// Whatever else is known at the beginning.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
 
+/// The key of [`Head::extra`] that says what a migration keeps, and its value for one that keeps manifests alone.
+const KEEP: (&str, &str) = ("keep", "manifest");
+
 impl Head {
+    /// Whether the snapshot holds the bytes of its files, and not only tells of them: a backup, or a migration that keeps
+    /// everything.
+    pub fn holds_bytes(&self) -> bool {
+        matches!(self.kind.as_str(), "backup" | "migrate")
+            && self.extra.get(KEEP.0).and_then(Value::as_str) != Some(KEEP.1)
+    }
+
+    /// Notes that the bytes of its files are handed over and not kept.
+    pub fn keep_manifest_alone(&mut self) {
+        self.extra.insert(KEEP.0.to_owned(), Value::from(KEEP.1));
+    }
+
     /// The snapshot's name.
     pub fn id(&self) -> SnapshotId {
         SnapshotId::at(self.started)
@@ -64,6 +82,9 @@ pub struct Previous {
     pub snapshot: String,
     /// SHA-256 of its `manifest.csv`, in lower-case hexadecimal.
     pub manifest_sha256: String,
+    /// SHA-256 of its `TAIL.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_sha256: Option<String>,
 }
 
 /// What a run did: `TAIL.json`, written when it ends.
@@ -93,6 +114,12 @@ pub struct Tail {
     /// Whatever else is known at the end.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
+    /// SHA-256 of `HEAD.json` and of each file beside the manifest, by name; set by [`super::Run::finish`].
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// SHA-256 of this file with zeros in place of these 64 digits; set by [`super::Run::finish`]. It is the last field.
+    #[serde(default)]
+    pub seal: String,
 }
 
 /// Whether a snapshot has all that was asked for.
@@ -136,7 +163,7 @@ const JSON_BYTES: u64 = 256 * 1024 * 1024;
 /// Reads a JSON file; `None` when there is none. A newer format is told before anything that it may bring.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(JSON_BYTES).read_to_end(&mut bytes)) {
+    match open_plain(path).and_then(|file| file.take(JSON_BYTES).read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path, error)),
@@ -157,19 +184,37 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 
 /// Writes a JSON file so that it is there whole or not at all, also after a power cut.
 pub(super) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|error| Error::io("write", folder.join(name), error.into()))?;
+    text.push(b'\n');
+    write_text(folder, name, &text)
+}
+
+/// The same for a text that is made already.
+pub(super) fn write_text(folder: &Path, name: &str, text: &[u8]) -> Result<(), Error> {
     let path = folder.join(name);
     let fresh = folder.join(format!(".{name}.new"));
-    let written = serde_json::to_vec_pretty(value)
-        .map_err(io::Error::from)
-        .and_then(|mut text| {
-            text.push(b'\n');
-            let mut file = create_fresh(&fresh)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            sync_folder(folder)
-        });
+    let written = create_fresh(&fresh).and_then(|mut file| {
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        sync_folder(folder)
+    });
     written.map_err(|error| Error::io("write", path, error))
+}
+
+/// Opens a file for reading, unless it is a link: one that was planted leads nowhere.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        // A pipe planted there must not keep us waiting for its other end.
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
+    }
+    options.open(path)
 }
 
 /// Makes a new file where an old one, or a link, may stand: it is removed and never written through.

@@ -39,7 +39,7 @@ impl fmt::Display for Holder {
             since,
             job,
         } = self;
-        write!(formatter, "process {pid} on {host} since {since}, job '{job}'")
+        write!(formatter, "process {pid} on {host} since {since:.0}, job '{job}'")
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::ToSpan;
 
 use super::head::{read_json, sync_folder, write_json};
 use super::local::FILES;
+use super::seal;
 use super::tree::{Folder, Place, Tree};
 use super::{Archive, Error, FORMAT, Head, LocalPath, Snapshot, Stored, Tail, Written, remove_folder};
 use crate::id::SnapshotId;
@@ -28,6 +29,8 @@ pub(super) struct Inner {
     pub(super) tree: Tree,
     pub(super) staging: Folder,
     pub(super) counter: AtomicU64,
+    /// Whether files may be written without a name; until the system refuses one.
+    pub(super) nameless: AtomicBool,
     pub(super) durability: Durability,
     finished: AtomicBool,
 }
@@ -58,7 +61,7 @@ const RUN: &str = ".drivejob/run";
 const SNAPSHOT: &str = ".drivejob/run/snapshot";
 
 /// Its ledger, from the run's folder. It is made when the head stands.
-const LEDGER: &str = "ledger.sqlite";
+pub(super) const LEDGER: &str = "ledger.sqlite";
 
 /// Where files are written before they get their names.
 const STAGING: &str = ".drivejob/run/staging";
@@ -90,6 +93,7 @@ impl Archive {
         self.discard()?;
         let mut head = head.clone();
         head.format = FORMAT;
+        head.archive_sha256 = Some(self.marker_sha256()?);
         while let Ok(next) = head.started.checked_add(1.second())
             && self.is_taken(&head.id())?
         {
@@ -104,9 +108,13 @@ impl Archive {
     /// Carries the unfinished run on. What nobody can use of it is removed.
     ///
     /// # Errors
-    /// [`Error::NothingUnfinished`], [`Error::Io`], and what [`Archive::unfinished`] gives.
+    /// [`Error::NothingUnfinished`], [`Error::AlteredState`], [`Error::Io`], and what [`Archive::unfinished`] gives.
     pub fn resume(&self, durability: Durability) -> Result<Run, Error> {
         let unfinished = self.unfinished()?.ok_or(Error::NothingUnfinished)?;
+        let path = self.path().join(RUN);
+        if !seal::open_state(&path)? {
+            return Err(Error::AlteredState(path));
+        }
         let run = self.run(unfinished.head, durability)?;
         run.inner.clear_staging()?;
         Ok(run)
@@ -137,6 +145,7 @@ impl Archive {
                 tree,
                 staging,
                 counter: AtomicU64::new(0),
+                nameless: AtomicBool::new(true),
                 durability,
                 finished: AtomicBool::new(false),
             }),
@@ -334,8 +343,9 @@ impl Run {
         tail.totals = written.totals;
         tail.manifest_sha256 = written.manifest_sha256;
         tail.failures_rows = written.failures_rows;
+        tail.files = seal::hash_files(&self.snapshot_path())?;
         self.sync()?;
-        write_json(&self.snapshot_path(), "TAIL.json", &tail)?;
+        seal::write_tail(&self.snapshot_path(), &mut tail)?;
 
         let archive = inner.archive.path();
         let path = archive.join(inner.id.as_str());

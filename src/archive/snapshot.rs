@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::hash::hash_file;
-use super::head::read_json;
+use super::head::{open_plain, read_json};
 use super::{Archive, Error, Head, Status, Tail};
 use crate::id::SnapshotId;
 use crate::manifest::Reader;
@@ -79,7 +79,7 @@ impl Snapshot {
             let missing = std::io::ErrorKind::NotFound.into();
             return Err(Error::io("read", self.path.join("TAIL.json"), missing));
         };
-        let mut file = File::open(&path).map_err(refused)?;
+        let mut file = open_plain(&path).map_err(refused)?;
         let (_, hasher) = hash_file(&mut file, u64::MAX).map_err(refused)?;
         let found = hasher.hex();
         if found == tail.manifest_sha256 {
@@ -94,7 +94,7 @@ impl Snapshot {
 
     fn rows(&self, name: &str) -> Result<Reader<File>, Error> {
         let path = self.path.join(name);
-        let file = File::open(&path).map_err(|error| Error::io("read", &path, error))?;
+        let file = open_plain(&path).map_err(|error| Error::io("read", &path, error))?;
         Reader::new(file).map_err(|error| Error::manifest(&path, error))
     }
 }
@@ -149,6 +149,9 @@ impl Archive {
     /// [`Error::NoSnapshot`], [`Error::Damaged`], [`Error::NewerFormat`], [`Error::Io`].
     pub fn snapshot(&self, id: &SnapshotId) -> Result<Snapshot, Error> {
         let path = self.path().join(id.as_str());
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Err(Error::NoSnapshot(id.to_string()));
+        }
         let head = read_json(&path.join("HEAD.json"))?.ok_or_else(|| Error::NoSnapshot(id.to_string()))?;
         let tail = read_json(&path.join("TAIL.json"))?;
         Ok(Snapshot {

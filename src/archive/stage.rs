@@ -82,7 +82,8 @@ impl Run {
         }
     }
 
-    /// Writes, hashes and publishes a small file that is all here.
+    /// Writes, hashes and publishes a small file that is all here. Where the system can do it, the file has no name at all until
+    /// it is whole, so that the end of the process leaves nothing of it.
     ///
     /// # Errors
     /// As [`Staged::write`] and [`Staged::publish`].
@@ -93,6 +94,24 @@ impl Run {
         modified: Option<Timestamp>,
         expected: Option<u64>,
     ) -> Result<Stored, Error> {
+        let inner = &self.inner;
+        inner.check_open()?;
+        let length = chunks.iter().map(|chunk| chunk.as_ref().len() as u64).sum();
+        if let Some(expected) = expected
+            && expected != length
+        {
+            return Err(Error::Length {
+                path: inner.path_of(local),
+                expected,
+                found: length,
+            });
+        }
+        if inner.nameless.load(Ordering::Relaxed) {
+            if let Some(stored) = inner.store_nameless(local, chunks, length, modified)? {
+                return Ok(stored);
+            }
+            inner.nameless.store(false, Ordering::Relaxed);
+        }
         let mut staged = self.stage()?;
         for chunk in chunks {
             staged.write(chunk.as_ref())?;
@@ -289,6 +308,45 @@ impl Drop for Staged {
 }
 
 impl Inner {
+    /// Writes a file that has no name until it is whole, which costs less than one that is renamed. `None` where the system
+    /// has no such files: then nothing was done.
+    fn store_nameless<B: AsRef<[u8]>>(
+        &self,
+        local: &LocalPath,
+        chunks: &[B],
+        length: u64,
+        modified: Option<Timestamp>,
+    ) -> Result<Option<Stored>, Error> {
+        let (folder, name) = self.folder_of(local)?;
+        let refused = |error| Error::io("write", self.path_of(local), error);
+        let Some(mut file) = folder.create_nameless().map_err(refused)? else {
+            return Ok(None);
+        };
+        let mut hasher = Hasher::new();
+        for chunk in chunks {
+            file.write_all(chunk.as_ref()).map_err(refused)?;
+            hasher.update(chunk.as_ref());
+        }
+        if let Some(modified) = modified {
+            // As in `Staged::publish`.
+            let _ = file.set_modified(SystemTime::from(modified));
+        }
+        let stored = Stored {
+            stored_at: local.stored_at(self.id()),
+            sha256: hasher.hex(),
+            size: length,
+        };
+        match folder.name(&file, name) {
+            Ok(true) => Ok(Some(stored)),
+            Ok(false) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.check_same(&folder, name, local, &stored)?;
+                Ok(Some(stored))
+            }
+            Err(error) => Err(Error::io("publish", self.path_of(local), error)),
+        }
+    }
+
     /// Checks that what lies under a taken name is `stored`, byte for byte.
     pub(super) fn check_same(
         &self,

@@ -1,16 +1,17 @@
 //! Files and folders by a glob, over one night or all of them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use globset::{GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::catalogue::{self, Scan};
 use crate::archive::{self, Archive, Snapshot};
 use crate::entry::Kind;
+use crate::filter::{WordGlob, WordGlobError};
 use crate::id::{DriveId, FileId, SnapshotId};
 use crate::manifest::{Look, Outcome, Row};
 use crate::path::DrivePath;
@@ -33,7 +34,7 @@ pub struct Query {
 /// Case does not matter.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    glob: GlobMatcher,
+    glob: WordGlob,
     on_paths: bool,
 }
 
@@ -42,18 +43,14 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn new(text: &str) -> Result<Pattern, globset::Error> {
+    pub fn new(text: &str) -> Result<Pattern, WordGlobError> {
         let on_paths = text.contains('/');
         let rooted = match text {
             text if on_paths && !text.starts_with('/') && !text.starts_with("**") => format!("/{text}"),
             text => text.to_owned(),
         };
-        let glob = GlobBuilder::new(&rooted)
-            .literal_separator(on_paths)
-            .case_insensitive(true)
-            .build()?;
         Ok(Pattern {
-            glob: glob.compile_matcher(),
+            glob: WordGlob::new(&rooted, on_paths)?,
             on_paths,
         })
     }
@@ -134,30 +131,100 @@ pub struct Found {
     pub stopped: bool,
 }
 
-/// Finds what matches. Each manifest is read as a stream, several at the same time on as many threads as there are cores.
+/// The path that a path cell and a name stand for.
+pub(super) fn path_of(path: &str, name: Option<&str>) -> DrivePath {
+    match name {
+        // Only a nameless child of the root has the root's path and a name to tell.
+        Some("") if path == "/" => DrivePath::root().join(""),
+        _ => DrivePath::from_text(path),
+    }
+}
+
+/// Finds what matches, over all nights by the archive's catalogue: what it lacks is read first, and `told` learns of how many nights.
+/// Where it cannot be written, and for one night, the manifests themselves are read as streams, several at the same time.
 ///
 /// # Errors
 /// When the archive cannot be listed, or the one snapshot does not read.
-pub fn find(archive: &Archive, query: &Query, stop: &Stop) -> Result<Found, archive::Error> {
-    let mut found = Found::default();
-    let snapshots = match &query.snapshot {
-        Some(id) => vec![archive.snapshot(id)?],
-        None => {
-            let survey = archive.survey()?;
-            found.unreadable.extend(
-                survey
-                    .damaged
-                    .into_iter()
-                    .map(|damaged| (damaged.id, damaged.error)),
-            );
-            survey.snapshots
+pub fn find(
+    archive: &Archive,
+    query: &Query,
+    stop: &Stop,
+    told: &mut dyn FnMut(usize),
+) -> Result<Found, archive::Error> {
+    if let Some(id) = &query.snapshot {
+        return Ok(read(&[&archive.snapshot(id)?], query, stop, Keeper::new(query)));
+    }
+    let survey = archive.survey()?;
+    let snapshots = &survey.snapshots;
+    // One more for what another process changed meanwhile.
+    let passes = snapshots.len().div_ceil(catalogue::NIGHTS_PER_PASS) + 1;
+    let mut found = None;
+    // The second time, after the catalogue was found to be damaged, it is made anew.
+    for _ in 0..2 {
+        if let Err(error) = catalogue::update(archive, snapshots, passes, stop, told) {
+            tracing::debug!(%error, "the catalogue cannot be written");
         }
-    };
+        let Some(scan) = Scan::open(archive, snapshots) else {
+            break;
+        };
+        let apart: Vec<&Snapshot> = snapshots
+            .iter()
+            .filter(|snapshot| !scan.covers(snapshot))
+            .collect();
+        let mut keeper = Keeper::new(query);
+        if ask(scan, query, stop, &mut keeper).is_ok() {
+            found = Some(read(&apart, query, stop, keeper));
+            break;
+        }
+        catalogue::forget(archive);
+    }
+    let mut found = found.unwrap_or_else(|| {
+        let all: Vec<&Snapshot> = snapshots.iter().collect();
+        read(&all, query, stop, Keeper::new(query))
+    });
+    found.searched = survey.snapshots.len();
+    let damaged = survey.damaged.into_iter();
+    found
+        .unreadable
+        .extend(damaged.map(|damaged| (damaged.id, damaged.error)));
+    found.unreadable.sort_by(|one, two| one.0.cmp(&two.0));
+    Ok(found)
+}
+
+/// Asks the catalogue.
+fn ask(scan: Scan, query: &Query, stop: &Stop, keeper: &mut Keeper) -> Result<(), &'static str> {
+    let wanted = query.drive.as_ref().map(DriveId::as_str);
+    let pattern = &query.pattern;
+    scan.each(
+        |drive, path, name| {
+            if stop.is_draining() || wanted.is_some_and(|wanted| drive > wanted) {
+                Look::End
+            } else if wanted.is_none_or(|wanted| wanted == drive)
+                && if pattern.on_paths {
+                    pattern.glob.is_match(path)
+                } else {
+                    pattern.glob.is_match(name)
+                }
+            {
+                Look::Take
+            } else {
+                Look::Pass
+            }
+        },
+        |one| {
+            keeper.keep(one);
+            // They come in order: what follows would go at once.
+            !keeper.more
+        },
+    )
+}
+
+/// Reads manifests, several at the same time on as many threads as there are cores, and adds what matches to what is kept.
+fn read(snapshots: &[&Snapshot], query: &Query, stop: &Stop, keeper: Keeper) -> Found {
     let shared = Shared {
         query,
         stop,
-        kept: Mutex::default(),
-        more: AtomicBool::new(false),
+        keeper: Mutex::new(keeper),
         next: AtomicUsize::new(0),
         failed: Mutex::default(),
     };
@@ -166,39 +233,78 @@ pub fn find(archive: &Archive, query: &Query, stop: &Stop) -> Result<Found, arch
         .min(snapshots.len());
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| shared.work(&snapshots));
+            scope.spawn(|| shared.work(snapshots));
         }
     });
-    found.searched = snapshots.len();
-    found.stopped = stop.is_draining();
-    found.more = shared.more.load(Ordering::Relaxed);
-    found
-        .unreadable
-        .extend(shared.failed.into_inner().unwrap_or_else(PoisonError::into_inner));
-    found.unreadable.sort_by(|one, two| one.0.cmp(&two.0));
-    found.matches = shared
-        .kept
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .into_values()
-        .collect();
-    Ok(found)
+    let keeper = shared.keeper.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Found {
+        matches: keeper.kept.into_values().collect(),
+        more: keeper.more,
+        searched: snapshots.len(),
+        unreadable: shared.failed.into_inner().unwrap_or_else(PoisonError::into_inner),
+        stopped: stop.is_draining(),
+    }
 }
 
 type Key = (DriveId, DrivePath, FileId);
+
+/// The first matches by drive, path and id.
+#[derive(Debug)]
+struct Keeper {
+    limit: usize,
+    kept: BTreeMap<Key, Match>,
+    more: bool,
+}
+
+impl Keeper {
+    fn new(query: &Query) -> Keeper {
+        Keeper {
+            limit: query.limit,
+            kept: BTreeMap::new(),
+            more: false,
+        }
+    }
+
+    /// Adds what other nights say, in whatever order they come.
+    fn keep(&mut self, one: Match) {
+        let key = (one.drive.clone(), one.path.clone(), one.id.clone());
+        if let Some(known) = self.kept.get_mut(&key) {
+            known.add(one);
+            return;
+        }
+        self.kept.insert(key, one);
+        // Only the last by order ever goes, so what stays has all its nights.
+        if self.kept.len() > self.limit {
+            self.kept.pop_last();
+            self.more = true;
+        }
+    }
+}
+
+impl Match {
+    /// Adds the same item in other nights.
+    fn add(&mut self, mut other: Match) {
+        if other.last > self.last {
+            std::mem::swap(self, &mut other);
+        }
+        self.nights += other.nights;
+        self.first = self.first.clone().min(other.first);
+        // A place begins with its night.
+        self.stored_at = self.stored_at.take().max(other.stored_at);
+    }
+}
 
 /// What the threads share.
 struct Shared<'a> {
     query: &'a Query,
     stop: &'a Stop,
-    kept: Mutex<BTreeMap<Key, Match>>,
-    more: AtomicBool,
+    keeper: Mutex<Keeper>,
     next: AtomicUsize,
     failed: Mutex<Vec<(SnapshotId, archive::Error)>>,
 }
 
 impl Shared<'_> {
-    fn work(&self, snapshots: &[Snapshot]) {
+    fn work(&self, snapshots: &[&Snapshot]) {
         while let Some(snapshot) = snapshots.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             if let Err(error) = self.search(snapshot) {
                 self.failed
@@ -222,39 +328,24 @@ impl Shared<'_> {
                 Look::Pass
             }
         };
+        let mut before: Option<Key> = None;
         while let Some(row) = rows.next_where(look) {
             let row = row.map_err(|source| archive::Error::Manifest {
                 path: snapshot.path.join("manifest.csv"),
                 source,
             })?;
-            if pattern.matches(&row) {
+            let key = (row.entry.drive.clone(), row.path.clone(), row.entry.id.clone());
+            // Items without an id at one path are one for whoever looks for them.
+            if pattern.matches(&row) && before.as_ref() != Some(&key) {
                 self.keep(&snapshot.id, row);
+                before = Some(key);
             }
         }
         Ok(())
     }
 
     fn keep(&self, night: &SnapshotId, row: Row) {
-        let key = (row.entry.drive.clone(), row.path.clone(), row.entry.id.clone());
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.get_mut(&key) {
-            known.nights += 1;
-            if *night < known.first {
-                known.first = night.clone();
-            }
-            if *night > known.last {
-                let stored_at = row.stored_at.or(known.stored_at.take());
-                known.last = night.clone();
-                known.size = row.entry.size;
-                known.modified = row.entry.modified;
-                known.outcome = row.outcome;
-                known.stored_at = stored_at;
-            } else if known.stored_at.is_none() {
-                known.stored_at = row.stored_at;
-            }
-            return;
-        }
-        let found = Match {
+        let one = Match {
             drive: row.entry.drive,
             path: row.path,
             id: row.entry.id,
@@ -267,11 +358,17 @@ impl Shared<'_> {
             outcome: row.outcome,
             stored_at: row.stored_at,
         };
-        kept.insert(key, found);
-        // Only the last by order ever goes, so what stays has all its nights, in whatever order the threads come.
-        if kept.len() > self.query.limit {
-            kept.pop_last();
-            self.more.store(true, Ordering::Relaxed);
-        }
+        self.keeper
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keep(one);
     }
+}
+
+/// The same answer without the catalogue.
+#[cfg(test)]
+pub(super) fn find_by_reading(archive: &Archive, query: &Query) -> Vec<Match> {
+    let snapshots = archive.snapshots().unwrap_or_default();
+    let all: Vec<&Snapshot> = snapshots.iter().collect();
+    read(&all, query, &Stop::new(), Keeper::new(query)).matches
 }

@@ -102,7 +102,7 @@ impl Health {
         for (job, record) in &self.jobs {
             if let Some(last) = &record.last {
                 let mut text = format!(
-                    "  last run  {} {}, ended {}",
+                    "  last run  {} {}, ended {:.0}",
                     printable(job),
                     last.outcome,
                     last.finished
@@ -127,7 +127,7 @@ impl Health {
         if let Some((run, stale)) = &self.running {
             let state = if *stale { "died or hangs" } else { "is at work" };
             lines.push(format!(
-                "  now       {} {state} since {}, phase {}, last sign {}",
+                "  now       {} {state} since {:.0}, phase {}, last sign {:.0}",
                 printable(&run.job),
                 run.started,
                 run.phase,

@@ -95,7 +95,7 @@ pub fn list(snapshot: &Snapshot, place: Option<&Place>) -> Result<Listing, archi
         })?;
         gather.take(row);
     }
-    Ok(gather.finish())
+    Ok(gather.finish(snapshot))
 }
 
 enum Gather {
@@ -136,13 +136,13 @@ impl Gather {
         }
     }
 
-    fn finish(self) -> Listing {
+    fn finish(self, snapshot: &Snapshot) -> Listing {
         match self {
             Gather::Drives(drives) => Listing {
                 found: true,
                 items: drives.into_values().collect(),
             },
-            Gather::Folder(folder) => folder.finish(),
+            Gather::Folder(folder) => folder.finish(snapshot),
         }
     }
 }
@@ -249,16 +249,34 @@ impl Folder {
         place
     }
 
-    fn finish(self) -> Listing {
+    fn finish(self, snapshot: &Snapshot) -> Listing {
+        // The root has no row of its own, and an empty one is there all the same.
+        let is_drive = self.path.is_root()
+            && self
+                .drive
+                .as_ref()
+                .is_none_or(|drive| is_covered(snapshot, drive));
         let mut items = self.items;
         items.extend(self.itself);
         items.sort_by(|one, two| (&one.drive, &one.name, &one.id).cmp(&(&two.drive, &two.name, &two.id)));
         Listing {
-            // The root has no row of its own, and an empty one is there all the same.
-            found: self.found || self.path.is_root(),
+            found: self.found || is_drive,
             items,
         }
     }
+}
+
+/// Whether the coverage statement speaks of a drive, where there is a statement.
+fn is_covered(snapshot: &Snapshot, drive: &DriveId) -> bool {
+    let drives = snapshot
+        .tail
+        .as_ref()
+        .and_then(|tail| tail.coverage.get("drives"));
+    drives.and_then(Value::as_array).is_none_or(|drives| {
+        drives
+            .iter()
+            .any(|one| one.get("drive").and_then(Value::as_str) == Some(drive.as_str()))
+    })
 }
 
 fn item(row: Row) -> Item {

@@ -1,5 +1,6 @@
 //! What is in an archive, over all nights: questions that are answered from heads and tails, or by reading manifests as streams.
 
+mod catalogue;
 mod find;
 mod health;
 mod list;
@@ -16,6 +17,7 @@ use crate::archive::{self, Archive, Snapshot};
 use crate::id::SnapshotId;
 use crate::retention::Held;
 
+pub use catalogue::{Updated, catalogue};
 pub use find::{Found, Match, Pattern, Query, find};
 pub use health::{Freshness, Health, status};
 pub use list::{Item, Listing, list};

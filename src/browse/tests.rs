@@ -97,7 +97,7 @@ impl House {
             snapshot: None,
             limit,
         };
-        find(&self.archive, &query, &Stop::new()).unwrap()
+        find(&self.archive, &query, &Stop::new(), &mut |_| {}).unwrap()
     }
 }
 
@@ -314,7 +314,7 @@ fn find_tells_in_which_nights_an_item_was_seen() {
         snapshot: Some("2026-01-03T02-00-00Z".parse().unwrap()),
         limit: 9,
     };
-    let found = find(&house.archive, &query, &Stop::new()).unwrap();
+    let found = find(&house.archive, &query, &Stop::new(), &mut |_| {}).unwrap();
     assert_eq!(
         told(&found),
         ["/docs s 03-03 x1 0", "/docs/報告書.docx r 03-03 x1 3"]
@@ -343,7 +343,7 @@ fn find_says_what_it_could_not_read_and_that_it_was_stopped() {
         snapshot: None,
         limit: 9,
     };
-    let found = find(&house.archive, &query, &stop).unwrap();
+    let found = find(&house.archive, &query, &stop, &mut |_| {}).unwrap();
     assert!(found.stopped && found.matches.is_empty());
 }
 

@@ -84,7 +84,11 @@ impl Context {
             .enable_all()
             .build()
             .map_err(|error| CommandError::because(ExitCode::Failed, "no threads can be started", &error))?;
-        let outcome = runtime.block_on(work);
+        let outcome = runtime.block_on(async {
+            let outcome = work.await;
+            crate::runner::settle().await;
+            outcome
+        });
         // Work that was dropped may still sit in a system call; its end is not waited for.
         runtime.shutdown_timeout(Duration::from_secs(1));
         outcome

@@ -88,7 +88,9 @@ fn archive_hint(error: &archive::Error) -> Option<&'static str> {
             Some("give each tenant an archive folder of its own: see `archive` in the job file")
         }
         Error::Held(_) => Some("wait until that run has ended; a lock ends with its process"),
-        Error::NoSnapshot(_) => Some("`drivejob snapshots ARCHIVE` lists what is there"),
+        Error::NoSnapshot(_) | Error::HoldsNoFiles(_) => {
+            Some("`drivejob snapshots ARCHIVE` lists what is there")
+        }
         Error::Damaged { .. } | Error::Manifest { .. } | Error::ManifestHash { .. } => Some(DAMAGED),
         _ => None,
     }

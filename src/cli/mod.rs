@@ -12,6 +12,7 @@ mod hint;
 mod host;
 mod logging;
 mod loopback;
+mod memory;
 pub mod messages;
 pub mod progress;
 mod signals;
@@ -29,6 +30,7 @@ use self::terminal::Terminal;
 
 /// The program: reads the command line, does what it says, and says how it went.
 pub fn main() -> std::process::ExitCode {
+    memory::keep_private();
     run().into()
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::PAGE;
-use crate::entry::Kind;
+use super::{Depth, PAGE};
+use crate::depth;
+use crate::entry::{Detail, Kind};
 use crate::id::{DriveId, Family, FileId};
 use crate::manifest::{Outcome, Row};
 
@@ -24,6 +25,8 @@ pub struct Contents {
     pub root_pages: u64,
     /// Pages of the other folders' listings.
     pub pages: u64,
+    /// Details that are asked for.
+    pub depth: Depth,
 }
 
 impl Contents {
@@ -36,6 +39,7 @@ impl Contents {
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.root_pages += other.root_pages;
         self.pages += other.pages;
+        self.depth.add(&other.depth);
     }
 
     /// All but the drives, `times` over, in proportion.
@@ -47,6 +51,7 @@ impl Contents {
             bytes: scale(self.bytes),
             root_pages: scale(self.root_pages),
             pages: scale(self.pages),
+            depth: self.depth.scaled(scale),
             ..self.clone()
         }
     }
@@ -57,6 +62,7 @@ impl Contents {
 /// Of the tree it holds only the folders whose rows may still follow, one below the other.
 #[derive(Debug, Default)]
 pub struct Counter {
+    asked: Vec<Detail>,
     families: BTreeMap<Family, Contents>,
     drives: HashSet<DriveId>,
     drive: Option<Open>,
@@ -80,6 +86,14 @@ struct Folder {
 }
 
 impl Counter {
+    /// Begins; those details are counted too.
+    pub fn new(asked: Vec<Detail>) -> Counter {
+        Counter {
+            asked,
+            ..Counter::default()
+        }
+    }
+
     /// Counts a drive that need not have rows: an empty one is listed all the same.
     pub fn drive(&mut self, drive: &DriveId, readable: bool) {
         if !self.drives.insert(drive.clone()) {
@@ -89,6 +103,8 @@ impl Counter {
         if readable {
             contents.drives += 1;
             contents.root_pages += 1;
+            let asked = depth::of_drive(drive.family(), &self.asked);
+            contents.depth.drives(&asked, 1);
         } else {
             contents.unreadable += 1;
         }
@@ -117,6 +133,10 @@ impl Counter {
         }
         self.child(row, path);
         let contents = self.families.entry(row.entry.drive.family()).or_default();
+        let is_there = !matches!(row.outcome, Outcome::Skipped | Outcome::Vanished);
+        if is_there && !row.entry.id.as_str().is_empty() {
+            contents.depth.item(&depth::of_item(&row.entry, &self.asked));
+        }
         match (row.entry.kind, row.outcome) {
             (_, Outcome::Skipped | Outcome::Vanished) => {}
             (Kind::File, _) => {
@@ -201,6 +221,8 @@ pub struct Sampled {
     pub root_pages: u64,
     /// Pages of other folders.
     pub pages: u64,
+    /// Details that would be asked for of what was found.
+    pub depth: Depth,
 }
 
 impl Sampled {
@@ -220,6 +242,7 @@ impl Sampled {
             bytes: self.bytes,
             root_pages: self.root_pages.max(1),
             pages: self.pages,
+            depth: self.depth,
         };
         let unlisted = self.found.saturating_sub(self.listed);
         if unlisted == 0 {
@@ -314,6 +337,7 @@ mod tests {
             root_pages: 2,
             // 401 children are three pages, one child is one, 201 are two, none is one.
             pages: 3 + 1 + 2 + 1,
+            ..Contents::default()
         };
         assert_eq!(counted.get(&Family::MyDrive), Some(&own));
         let shared = Contents {
@@ -336,6 +360,7 @@ mod tests {
             bytes: 300,
             root_pages: 1,
             pages: 2,
+            ..Sampled::default()
         };
         let contents = Sampled::extrapolate(&[whole], 1, 0);
         assert_eq!((contents.folders, contents.files, contents.pages), (2, 30, 2));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Contents, Load, Rate};
+use super::{Contents, Load, Price, Rate};
 use crate::id::Family;
 use crate::report::{duration, printable, size};
 
@@ -25,6 +25,8 @@ pub struct Forecast {
     pub full: Load,
     /// A run on a night without changes.
     pub unchanged: Load,
+    /// What each word of the job's `depth` adds to both.
+    pub depth: Vec<Price>,
     /// The tenant's rate.
     pub rate: Rate,
     /// The job's bandwidth in bytes a second.
@@ -134,6 +136,10 @@ impl Forecast {
             "families": families.collect::<serde_json::Map<_, _>>(),
             "full": load(&self.full),
             "unchanged": load(&self.unchanged),
+            "depth": self.depth.iter().map(|price| {
+                let facts = json!({ "calls": price.load.calls, "hours_at_least": hours(self.time(&price.load)) });
+                (price.word.to_owned(), facts)
+            }).collect::<serde_json::Map<_, _>>(),
             "requests_per_minute": self.rate.per_minute,
             "half_after_30_minutes": self.rate.halves,
             "bandwidth": self.bandwidth,
@@ -174,17 +180,7 @@ impl Forecast {
                 size(all.bytes)
             ),
         );
-        let figure = match (self.rate.per_minute, self.rate.halves) {
-            (None, _) => "no limit of calls".to_owned(),
-            (Some(figure), false) => format!("{figure} calls a minute for each operation"),
-            (Some(figure), true) => {
-                format!(
-                    "{figure} calls a minute for each operation, {} after 30 minutes",
-                    figure / 2
-                )
-            }
-        };
-        line("rate", figure);
+        line("rate", self.rate.to_text());
         self.add_calls(&mut lines);
         let mut line = |label: &str, text: String| lines.push(format!("  {label:<11} {text}"));
         let names = self.names();
@@ -201,6 +197,16 @@ impl Forecast {
                 _ => format!("at least {}{nights}", duration(self.time(load))),
             };
             line(name, least);
+        }
+        for (index, price) in self.depth.iter().enumerate() {
+            let label = if index == 0 { "depth" } else { "" };
+            let calls: u64 = price.load.calls.values().sum();
+            let time = match (price.remark, self.rate.per_minute) {
+                ("", Some(_)) => format!("{calls} calls, at least {}", duration(self.time(&price.load))),
+                ("", None) => format!("{calls} calls"),
+                (remark, _) => remark.to_owned(),
+            };
+            line(label, format!("{}: {time}", price.word));
         }
         for (index, opens) in self.opens.iter().enumerate() {
             let label = if index == 0 { "opened by" } else { "" };
@@ -277,7 +283,7 @@ impl Forecast {
     }
 }
 
-fn hours(time: Duration) -> f64 {
+pub(super) fn hours(time: Duration) -> f64 {
     // Seconds are as precise as any of this is.
     time.as_secs() as f64 / 3600.0
 }
@@ -307,6 +313,7 @@ mod tests {
             bytes: 3_000_000_000,
             root_pages: 60,
             pages: 500,
+            ..Contents::default()
         };
         let families = BTreeMap::from([(Family::MyDrive, contents)]);
         let scopes = [Scope::Users("*".to_owned())];
@@ -321,6 +328,21 @@ mod tests {
             },
             full: Load::of(&families, &scopes, false, true),
             unchanged: Load::of(&families, &scopes, false, false),
+            depth: vec![
+                Price {
+                    word: "links",
+                    load: Load {
+                        calls: BTreeMap::from([("drive.link".to_owned(), 480)]),
+                        bytes: 0,
+                    },
+                    remark: "",
+                },
+                Price {
+                    word: "quota",
+                    load: Load::default(),
+                    remark: "told with the drives, no calls of its own",
+                },
+            ],
             families,
             rate: Rate {
                 per_minute: Some(240),
@@ -355,12 +377,15 @@ mod tests {
              bytes                        2.8 GiB         0 B\n  \
              everything  at least 1 h 30 min, 2 nights in the window 01:00-01:45\n  \
              unchanged   at least 2 min 05 s, 1 night in the window 01:00-01:45\n  \
+             depth       links: 480 calls, at least 2 min 00 s\n              \
+             quota: told with the drives, no calls of its own\n  \
              opened by   users/* drive: delegated token\n  \
              note        a\\nb"
         );
         let json = forecast.to_json();
         assert_eq!(json["full"]["nights_at_least"], 2);
         assert_eq!(json["full"]["hours_at_least"], 1.5);
+        assert_eq!(json["depth"]["links"]["calls"]["drive.link"], 480);
         assert_eq!(json["families"]["members' drives"]["pages"], 560);
     }
 }

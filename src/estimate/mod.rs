@@ -3,10 +3,14 @@
 //! Pure: counts come from the rows of a manifest or from a sample of listings, time from the tenant's rate.
 
 mod count;
+mod delivery;
+mod depth;
 mod forecast;
 mod pace;
 
 pub use count::{Contents, Counter, Sampled};
+pub use delivery::{Arrivals, Delivery, DeliveryDrive, Side};
+pub use depth::{Depth, Price};
 pub use forecast::{Basis, Forecast, Opens, Window};
 pub use pace::{Load, Rate};
 

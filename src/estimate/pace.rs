@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Contents, DIRECTORY_PAGE};
-use crate::entry::Scope;
+use crate::entry::{Detail, Scope};
 use crate::id::Family;
 
 /// How many calls a minute each API operation may make.
@@ -35,6 +35,20 @@ impl Rate {
         Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX)
     }
 
+    /// The figure for people.
+    pub fn to_text(self) -> String {
+        match (self.per_minute, self.halves) {
+            (None, _) => "no limit of calls".to_owned(),
+            (Some(figure), false) => format!("{figure} calls a minute for each operation"),
+            (Some(figure), true) => {
+                format!(
+                    "{figure} calls a minute for each operation, {} after 30 minutes",
+                    figure / 2
+                )
+            }
+        }
+    }
+
     /// The calls of one operation that fit into that time, from a rested start.
     pub fn fitting(self, time: Duration) -> Option<u64> {
         let figure = f64::from(self.per_minute?.max(1));
@@ -58,7 +72,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// The calls that listing those drives costs, and downloading their files if `downloads`. Retries come on top.
+    /// The calls that listing those drives costs with the details that are asked for, and downloading their files if
+    /// `downloads`. Retries come on top.
     pub fn of(
         families: &BTreeMap<Family, Contents>,
         scopes: &[Scope],
@@ -72,8 +87,19 @@ impl Load {
             load.add(list, contents.pages);
             if downloads {
                 load.add(download, contents.files);
-                load.add(bytes, contents.files);
+                // The classic API gives the bytes at once.
+                if bytes != download {
+                    load.add(bytes, contents.files);
+                }
                 load.bytes = load.bytes.saturating_add(contents.bytes);
+            }
+        }
+        // The classic API has no such calls.
+        if !classic {
+            for detail in Detail::ALL {
+                for (operation, calls) in Load::of_detail(families, detail).calls {
+                    load.add(&operation, calls);
+                }
             }
         }
         load.add_roots(families, scopes, classic);
@@ -115,7 +141,7 @@ impl Load {
         buckets
     }
 
-    fn add(&mut self, operation: &str, calls: u64) {
+    pub(super) fn add(&mut self, operation: &str, calls: u64) {
         if calls > 0 {
             *self.calls.entry(operation.to_owned()).or_default() += calls;
         }
@@ -271,6 +297,8 @@ mod tests {
             (Duration::from_secs(120), 0)
         );
 
+        let fetched = Load::of(&families, &[Scope::Me], true, true);
+        assert_eq!(fetched.calls["classic.download"], 4_800, "one call for each file");
         let classic = Load::of(&families, &[Scope::Me], true, false);
         // Two families of 250 roots and 480 pages, and the root itself.
         assert_eq!(

@@ -68,18 +68,24 @@ enum Token {
 const MOST_CHOICES: usize = 256;
 /// The set of places in a glob is kept in the bits of a `u128`.
 const MOST_STEPS: usize = 126;
+/// The longest glob in bytes, more than any path that a person types. Braces in braces cost its square to read.
+const LONGEST: usize = 10_000;
 
 impl Glob {
     /// Reads a glob.
     ///
     /// # Errors
     ///
-    /// An empty glob, a bracket or brace that is not closed, a `\` at the end, or more than 256 alternatives or 126 parts.
+    /// An empty glob, a bracket or brace that is not closed, a `\` at the end, or more than 256 alternatives, 126 parts or
+    /// 10,000 bytes.
     pub fn new(text: &str) -> Result<Glob, GlobError> {
         let fail = |reason| GlobError {
-            glob: text.to_owned(),
+            glob: text.chars().take(SHOWN).collect(),
             reason,
         };
+        if text.len() > LONGEST {
+            return Err(fail("it has more than 10,000 bytes"));
+        }
         let (drive, path) = split_drive(text);
         let drive = match drive {
             Some(words) => Some(read_choices(words, false).map_err(fail)?),
@@ -330,9 +336,13 @@ fn copy_unit(first: char, letters: &mut Peekable<Chars<'_>>, into: &mut String) 
     Ok(())
 }
 
+/// How much of a wrong glob an error repeats, in characters.
+const SHOWN: usize = 200;
+
 const ENDS_IN_BACKSLASH: &str = "it ends in a backslash";
 const OPEN_BRACKET: &str = "a '[' is not closed";
 const OPEN_BRACE: &str = "a '{' is not closed";
+const TOO_MANY: &str = "its braces make more than 256 alternatives";
 
 /// Writes `{a,b}` out as one text for each alternative.
 fn spread_braces(text: &str) -> Result<Vec<String>, &'static str> {
@@ -348,7 +358,7 @@ fn spread_braces(text: &str) -> Result<Vec<String>, &'static str> {
             }
         }
         if done.len() + open.len() > MOST_CHOICES {
-            return Err("its braces make more than 256 alternatives");
+            return Err(TOO_MANY);
         }
     }
     Ok(done)
@@ -375,6 +385,9 @@ fn first_brace(text: &str) -> Result<Option<Braces>, &'static str> {
             '}' if depth == 0 => break,
             ',' if depth == 0 => {
                 alternatives.push(String::new());
+                if alternatives.len() > MOST_CHOICES {
+                    return Err(TOO_MANY);
+                }
                 continue;
             }
             '}' => depth -= 1,
@@ -522,10 +535,9 @@ mod tests {
             ("[!", OPEN_BRACKET),
             ("a{b", OPEN_BRACE),
             ("a\\", ENDS_IN_BACKSLASH),
-            (
-                "{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}",
-                "its braces make more than 256 alternatives",
-            ),
+            ("{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}{a,b}", TOO_MANY),
+            (&format!("{{{}}}", ",".repeat(256)), TOO_MANY),
+            (&"a".repeat(LONGEST + 1), "it has more than 10,000 bytes"),
         ] {
             assert_eq!(Glob::new(glob).unwrap_err().reason, reason, "{glob}");
         }

@@ -90,7 +90,14 @@ impl<'a> Check<'a> {
                 }
                 if let Some(items_schema) = schema.get("items") {
                     for (index, item) in items.iter().enumerate() {
-                        self.node(item, items_schema, &format!("{path}[{index}]"), secret);
+                        let path = format!("{path}[{index}]");
+                        // A key may be null, which is as good as not there; an item may not.
+                        if matches!(item.value, Value::Null) {
+                            let expected = self.expected(items_schema);
+                            self.wrong(item.at, &path, show(&item.value, secret), expected);
+                        } else {
+                            self.node(item, items_schema, &path, secret);
+                        }
                     }
                 }
             }

@@ -60,6 +60,20 @@ choice!(
         Quota,
     }
 );
+impl Depth {
+    /// The word of the job file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Depth::Permissions => "permissions",
+            Depth::Links => "links",
+            Depth::Shares => "shares",
+            Depth::Revisions => "revisions",
+            Depth::Trash => "trash",
+            Depth::Quota => "quota",
+        }
+    }
+}
+
 choice!(
     /// What stays in the archive of a migration once the target has confirmed it.
     Keep, "lowercase" {

@@ -130,6 +130,8 @@ pub struct Limits {
     pub minimum_rate: NonZeroU64,
     /// How long a run may be without any progress. Default 30 minutes.
     pub stall_after: Duration,
+    /// The most bytes of a migration that keeps manifests alone may have stored or under way. Default 8 GiB.
+    pub spool: NonZeroU64,
 }
 
 impl Default for Limits {
@@ -145,6 +147,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(60),
             minimum_rate: NonZeroU64::MIN.saturating_add(999),
             stall_after: Duration::from_secs(30 * 60),
+            spool: NonZeroU64::MIN.saturating_add((8 << 30) - 1),
         }
     }
 }

@@ -177,6 +177,8 @@ pub(super) struct RawLimits {
     pub(super) minimum_rate: Option<Written<Rate>>,
     /// A run without any progress for so long ends. Default: 30m.
     pub(super) stall_after: Option<Written<Span>>,
+    /// With keep = "manifest": bytes that are being fetched or wait for their upload, at most. A larger file has the room to itself. Default: 8GiB.
+    pub(super) spool: Option<Written<Size>>,
 }
 
 /// Which snapshots stay.

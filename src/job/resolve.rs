@@ -1,9 +1,10 @@
 //! A job as written becomes a checked one: defaults filled in, keys held against the kind, values against each other.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::check::REFERENCE;
-use super::choice::{Keep, KindWord, Permissions};
+use super::choice::{KindWord, Permissions};
 use super::findings::Findings;
 use super::problem::{Fault, Problem};
 use super::raw::{
@@ -168,7 +169,7 @@ fn check_keys(raw: &RawJob, findings: &mut Findings<'_>) {
             findings.add(
                 key,
                 Fault::OutOfPlace,
-                &format!("in a {} job", word(kind)),
+                &format!("in {} {} job", if kind == AUDIT { "an" } else { "a" }, word(kind)),
                 &format!("it only in {} jobs", names.join(", ")),
             );
         }
@@ -252,14 +253,6 @@ fn check_kind(kind: &JobKind, findings: &mut Findings<'_>) {
                     Fault::WrongValue,
                     "another place",
                     "\"original\": a migration keeps every item in its place",
-                );
-            }
-            if options.keep == Keep::Manifest {
-                findings.add(
-                    "keep",
-                    Fault::WrongValue,
-                    "\"manifest\"",
-                    "\"all\": without the content, the next pass would download everything again",
                 );
             }
         }
@@ -367,6 +360,7 @@ fn limits(raw: RawLimits, findings: &mut Findings<'_>) -> Limits {
         timeout: length(raw.timeout, "limits.timeout", usual.timeout),
         minimum_rate: inner(raw.minimum_rate).unwrap_or(usual.minimum_rate),
         stall_after: length(raw.stall_after, "limits.stall-after", usual.stall_after),
+        spool: inner(raw.spool).and_then(NonZeroU64::new).unwrap_or(usual.spool),
     }
 }
 

@@ -39,13 +39,7 @@ const NOT_OFFERED: i64 = 3;
 const DRIVE: i64 = 0;
 
 /// Every detail, by its number in the table.
-const DETAILS: [Detail; 5] = [
-    Detail::Permissions,
-    Detail::Link,
-    Detail::Share,
-    Detail::Revisions,
-    Detail::Trash,
-];
+const DETAILS: [Detail; 5] = Detail::ALL;
 
 /// A detail to be asked for.
 #[derive(Clone, Debug)]

@@ -121,7 +121,7 @@ impl Ledger {
     pub async fn listed_folders(&self, family: Family, after: i64, limit: u32) -> Result<Vec<FolderWork>> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts
+                "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts, folder.known
                  FROM folder JOIN root ON root.no = folder.root
                  WHERE folder.family = ?1 AND folder.no > ?2 ORDER BY folder.no LIMIT ?3",
             )?;
@@ -133,7 +133,7 @@ impl Ledger {
 }
 
 /// [`MARK`] with its columns told from those of other tables.
-fn mark() -> String {
+pub(super) fn mark() -> String {
     ["outcome", "size", "modified", "sha256"]
         .into_iter()
         .fold(MARK.to_owned(), |text, column| {

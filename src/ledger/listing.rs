@@ -172,6 +172,8 @@ pub struct FolderWork {
     pub entry: Entry,
     /// Its path in the drive.
     pub path: DrivePath,
+    /// Items of it that an earlier, broken-off listing told already: they will come again.
+    pub known: u64,
 }
 
 /// A file to be fetched.
@@ -268,18 +270,7 @@ impl Ledger {
                  WHERE state = ?2 OR (state = ?3 AND closed_at < ?4)",
                 params![OPEN, FAILED, CLOSED, time.as_second()],
             )?;
-            transaction.execute(
-                "DELETE FROM item WHERE id IS NULL
-                 AND folder IN (SELECT no FROM folder WHERE state = ?1)",
-                [OPEN],
-            )?;
-            transaction.execute(
-                "UPDATE folder SET full_end = 0, repeated = 0,
-                        listed = (SELECT count(*) FROM item WHERE folder = folder.no),
-                        known = (SELECT count(*) FROM item WHERE folder = folder.no)
-                 WHERE state = ?1",
-                [OPEN],
-            )?;
+            begin_again(transaction, None)?;
             transaction.execute(
                 "UPDATE item SET state = ?1, outcome = NULL, reason = NULL
                  WHERE kind = 0 AND id IS NOT NULL AND outcome = ?2 AND local <> ''",
@@ -298,7 +289,7 @@ impl Ledger {
     pub async fn open_folders(&self, family: Family, after: i64, limit: u32) -> Result<Vec<FolderWork>> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
-                "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts
+                "SELECT folder.no, root.drive, folder.id, folder.path, folder.location, folder.facts, folder.known
                  FROM folder JOIN root ON root.no = folder.root
                  WHERE folder.state = 0 AND folder.family = ?1 AND folder.no > ?2
                  ORDER BY folder.no LIMIT ?3",
@@ -323,6 +314,20 @@ impl Ledger {
             .await?;
         self.tell_news();
         Ok(applied)
+    }
+
+    /// Makes a half-listed folder ready to be listed from its first page once more; what is known already is not added
+    /// twice. Returns how many of its items are known.
+    pub async fn begin_again(&self, folder: i64) -> Result<u64> {
+        self.change(move |transaction| {
+            begin_again(transaction, Some(folder))?;
+            let known: i64 =
+                transaction.query_row("SELECT known FROM folder WHERE no = ?1", [folder], |row| {
+                    row.get(0)
+                })?;
+            Ok(known.max(0).cast_unsigned())
+        })
+        .await
     }
 
     /// Notes that a folder's listing came to no end: it failed, or the folder vanished. What it listed before stays.
@@ -400,6 +405,21 @@ impl Ledger {
         .await
     }
 
+    /// How many files still wait for their bytes, and how many bytes the listing told of them.
+    pub async fn pending_totals(&self) -> Result<(u64, u64)> {
+        self.change(|transaction| {
+            transaction.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM item WHERE state = 0",
+                [],
+                |row| {
+                    let (files, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    Ok((files.cast_unsigned(), bytes.max(0).cast_unsigned()))
+                },
+            )
+        })
+        .await
+    }
+
     /// Places of listed folders below `files/` with a number above `after`, at most `limit`, with the last number.
     pub async fn folder_places(&self, after: i64, limit: u32) -> Result<Vec<(i64, String)>> {
         self.change(move |transaction| {
@@ -445,7 +465,7 @@ impl Ledger {
 
     /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
-        self.gathered_change(move |transaction| {
+        self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
                         attempts = attempts + ?7,
@@ -586,6 +606,23 @@ fn apply_page(
         applied.drive_is_listed = is_listed(transaction, parent.root)?;
     }
     Ok(applied)
+}
+
+/// Counts anew what open folders hold, one or all: their listing begins with the first page.
+fn begin_again(transaction: &Transaction<'_>, folder: Option<i64>) -> rusqlite::Result<()> {
+    transaction.execute(
+        "DELETE FROM item WHERE id IS NULL
+         AND folder IN (SELECT no FROM folder WHERE state = ?1 AND (?2 IS NULL OR no = ?2))",
+        params![OPEN, folder],
+    )?;
+    transaction.execute(
+        "UPDATE folder SET full_end = 0, repeated = 0,
+                listed = (SELECT count(*) FROM item WHERE folder = folder.no),
+                known = (SELECT count(*) FROM item WHERE folder = folder.no)
+         WHERE state = ?1 AND (?2 IS NULL OR no = ?2)",
+        params![OPEN, folder],
+    )?;
+    Ok(())
 }
 
 fn insert_statement<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {
@@ -789,7 +826,7 @@ fn update_entry(transaction: &Transaction<'_>, no: i64, entry: &Entry) -> rusqli
     Ok(())
 }
 
-/// A folder from the columns number, drive, id, path, location and facts.
+/// A folder from the columns number, drive, id, path, location, facts and known.
 pub(super) fn to_folder(row: &SqlRow<'_>) -> rusqlite::Result<FolderWork> {
     let mut entry = Entry::root(
         DriveId::new(row.get::<_, String>(1)?),
@@ -801,6 +838,7 @@ pub(super) fn to_folder(row: &SqlRow<'_>) -> rusqlite::Result<FolderWork> {
         no: row.get(0)?,
         path: DrivePath::from_text(&row.get::<_, String>(3)?),
         entry,
+        known: row.get::<_, i64>(6)?.max(0).cast_unsigned(),
     })
 }
 

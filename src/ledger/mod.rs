@@ -13,6 +13,7 @@ mod durable;
 mod handed;
 mod details;
 mod listing;
+mod release;
 mod rows;
 mod uploads;
 
@@ -20,7 +21,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,9 +29,10 @@ pub use details::{DetailEnd, DetailWork};
 pub use durable::Doubtful;
 pub use handed::Handed;
 pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
+pub use release::Released;
 pub use uploads::{
-    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem,
-    Settled, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
+    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem, Sent,
+    Settled, Spent, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
 };
 
 /// Changes that wait for the writer at most; a sender waits beyond that.
@@ -39,10 +40,6 @@ const WAITING_CHANGES: usize = 1024;
 
 /// Changes that share one commit at most, so that no answer waits long.
 const CHANGES_PER_COMMIT: usize = 512;
-
-/// How long a commit of settled files waits for more of them. Each commit costs as much as settling ten files, and the
-/// same task wakes up for all of them.
-const GATHERING: Duration = Duration::from_micros(400);
 
 /// Memory for SQLite's pages in KiB. Fixed, so that memory does not grow with the tree.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -109,8 +106,6 @@ type Answer = Box<dyn FnOnce(std::result::Result<(), &rusqlite::Error>) + Send>;
 
 enum Order {
     Change(Change),
-    /// A change that may wait a moment for others, so that they share its commit.
-    Patient(Change),
     Flush(oneshot::Sender<std::result::Result<(), String>>),
     Close(oneshot::Sender<()>),
 }
@@ -190,22 +185,6 @@ impl Ledger {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.order(Order::Change, change).await
-    }
-
-    /// As [`Ledger::change`], for what many tasks ask for at about the same time: the commit waits [`GATHERING`] for more.
-    async fn gathered_change<T: Send + 'static>(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        self.order(Order::Patient, change).await
-    }
-
-    async fn order<T: Send + 'static>(
-        &self,
-        kind: fn(Change) -> Order,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let path = self.path.clone();
         let order: Change = Box::new(move |transaction| {
@@ -219,11 +198,14 @@ impl Ledger {
                 let _ = sender.send(outcome);
             })
         });
-        self.orders.send(kind(order)).await.map_err(|_| self.gone())?;
+        self.orders
+            .send(Order::Change(order))
+            .await
+            .map_err(|_| self.gone())?;
         receiver.await.map_err(|_| self.gone())?
     }
 
-    /// Wakes up when items were listed or settled through this handle or a clone of it.
+    /// Wakes up when items were listed, settled or uploaded through this handle or a clone of it.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
@@ -320,21 +302,12 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
     let mut waiting = Vec::with_capacity(CHANGES_PER_COMMIT);
     while inbox.blocking_recv_many(&mut waiting, CHANGES_PER_COMMIT) > 0 {
-        let all_are_patient = waiting.iter().all(|order| matches!(order, Order::Patient(_)));
-        if all_are_patient && waiting.len() < CHANGES_PER_COMMIT {
-            thread::sleep(GATHERING);
-            while waiting.len() < CHANGES_PER_COMMIT
-                && let Ok(order) = inbox.try_recv()
-            {
-                waiting.push(order);
-            }
-        }
         let mut changes = Vec::with_capacity(waiting.len());
         let mut flushes = Vec::new();
         let mut closing = None;
         for order in waiting.drain(..) {
             match order {
-                Order::Change(change) | Order::Patient(change) => changes.push(change),
+                Order::Change(change) => changes.push(change),
                 Order::Flush(sender) => flushes.push(sender),
                 Order::Close(sender) => closing = Some(sender),
             }

@@ -129,6 +129,18 @@ pub(super) fn take_name(
     }
 }
 
+/// The name that a `properties` cell tells, without a look at what else is in it where it cannot tell one.
+pub(super) fn told_name(properties: &str) -> Result<Option<String>, serde_json::Error> {
+    if !properties.contains("\"name\"") {
+        return Ok(None);
+    }
+    let mut properties: Map<String, Value> = serde_json::from_str(properties)?;
+    Ok(match properties.remove(NAME) {
+        Some(Value::String(name)) => Some(name),
+        _ => None,
+    })
+}
+
 fn text(text: Option<&str>) -> Cell<'_> {
     match text {
         Some(text) if !text.is_empty() => Cell::Text(text),

@@ -13,6 +13,11 @@ pub const IDMAP_COLUMNS: [&str; 10] = [
 /// The header of the readiness scan.
 pub const PROBLEM_COLUMNS: [&str; 5] = ["problem", "drive", "path", "size", "detail"];
 
+/// The header of a plan's steps.
+pub const STEP_COLUMNS: [&str; 8] = [
+    "kind", "drive", "path", "target", "new_name", "size", "outcome", "reason",
+];
+
 /// Writes a table of text cells as CSV, exactly.
 #[derive(Debug)]
 pub struct TableWriter<W: Write> {

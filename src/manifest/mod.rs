@@ -1,5 +1,6 @@
 //! One row per resource: what was listed and what became of it.
 
+mod brief;
 mod cells;
 mod error;
 mod export;
@@ -15,11 +16,12 @@ use reader::without_bom;
 use crate::entry::Entry;
 use crate::path::DrivePath;
 
+pub use brief::Brief;
 pub use cells::COLUMNS;
 pub use error::Error;
 pub use export::{ExportWriter, JsonLinesWriter, defused};
 pub use facts::{Facts, decode_facts, encode_facts};
-pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, TableWriter, read_table};
+pub use idmap::{IDMAP_COLUMNS, PROBLEM_COLUMNS, STEP_COLUMNS, TableWriter, read_table};
 pub use reader::{Glance, Look, Reader};
 pub use sharing::{LinkReach, is_nothing, link_reach};
 pub use writer::Writer;
@@ -45,6 +47,12 @@ pub struct Row {
     pub attempts: u32,
 }
 
+/// Reason code of a file that a migration has handed over and not kept: [`Outcome::Listed`], with the hash of its bytes.
+pub const DELIVERED: &str = "delivered";
+
+/// Reason code of a file that a migration has not kept and could not hand over: [`Outcome::Failed`].
+pub const NOT_DELIVERED: &str = "not-delivered";
+
 /// What became of a resource in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -52,7 +60,7 @@ pub enum Outcome {
     Stored,
     /// Its bytes are those of an earlier snapshot.
     Reused,
-    /// It was listed, and nothing more was asked (audit).
+    /// It was listed, and nothing more was asked (audit); or its bytes were handed over and not kept ([`DELIVERED`]).
     Listed,
     /// It was left out on purpose: a filter, an infected file, a trash item.
     Skipped,
@@ -100,10 +108,17 @@ pub struct Earlier {
     pub modified: Option<Timestamp>,
     /// Hash its manifest recorded.
     pub sha256: String,
-    /// Where the copy is, relative to the archive folder.
+    /// Where the copy is, relative to the archive folder; empty when it was handed over to a migration's target.
     pub stored_at: String,
     /// Whether its snapshot is complete. The bytes of a partial one are hashed before they count.
     pub proven: bool,
+}
+
+impl Earlier {
+    /// Whether the bytes were handed over to a migration's target, and are nowhere in the archive.
+    pub fn is_delivered(&self) -> bool {
+        self.stored_at.is_empty()
+    }
 }
 
 #[cfg(test)]

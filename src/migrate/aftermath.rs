@@ -265,13 +265,22 @@ fn is_as_left(now: &Entry, left: &Entry) -> bool {
         && now.modified.map(|time| time.as_second()) == left.modified.map(|time| time.as_second())
 }
 
-async fn refill_all(pass: &Pass, done: &mut PassSummary) -> Result<(), Error> {
+/// Puts the new contents of files that are in the target over the old ones.
+///
+/// # Errors
+/// When the target refuses the token or a ledger fails.
+pub(super) async fn refill_all(pass: &Pass, done: &mut PassSummary) -> Result<(), Error> {
     let mut after = 0;
     loop {
         let works = pass.restore.ledger.follows(after, ITEMS_PER_CLAIM).await?;
         let Some(last) = works.last() else { return Ok(()) };
         after = last.no;
-        let works: Vec<FollowWork> = works.into_iter().filter(|work| work.content).collect();
+        // Where bytes are let go of, those of a file that could not follow are gone, or go at any moment.
+        let lets_go = pass.options.hand_off.is_some();
+        let works: Vec<FollowWork> = works
+            .into_iter()
+            .filter(|work| work.content && !(lets_go && work.is_missed))
+            .collect();
         let running = works.into_iter().enumerate().map(|(line, work)| async move {
             let outcome = refill(pass, &work, line).await;
             (work, outcome)
@@ -290,7 +299,8 @@ async fn refill_all(pass: &Pass, done: &mut PassSummary) -> Result<(), Error> {
 /// Puts the new content over the one we left, if that is still what is there.
 async fn refill(pass: &Pass, work: &FollowWork, line: usize) -> Result<bool, Miss> {
     let restore = &pass.restore;
-    if restore.stop.is_draining() {
+    // Without its bytes it has been tried in this pass, and could not follow.
+    if restore.stop.is_draining() || work.stored_at.is_none() {
         return Ok(false);
     }
     let now = restore.drive.stat(&work.left).await?;

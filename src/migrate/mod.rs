@@ -5,6 +5,7 @@
 //! migration and knows every item of the target that is ours. What people changed in the target is never overwritten.
 
 mod aftermath;
+mod hand_off;
 mod map;
 mod permissions;
 mod reconcile;
@@ -17,13 +18,14 @@ use tokio::sync::watch;
 use crate::drive::Drive;
 use crate::entry::{Kind, Root};
 use crate::id::DriveId;
-use crate::ledger::{Followed, Handed, Ledger, NewUpload, UploadOutcome};
-use crate::manifest::Outcome;
+use crate::ledger::{Followed, Handed, Ledger, NewUpload, Spent, UploadOutcome};
+use crate::manifest::{DELIVERED, Outcome};
 use crate::monitor::Monitor;
 use crate::path::DrivePath;
 use crate::restore::{self, Copies, Fed, Limits, Restore, Summary, deliver, fold, summary};
 use crate::stop::Stop;
 
+pub use hand_off::HandOff;
 pub use map::{Map, MapError, Pairs, Unmapped};
 pub use permissions::{
     Applied, People, PermissionPlan, PermissionTable, Survey, apply_permissions, plan_permissions,
@@ -46,6 +48,8 @@ pub struct Options {
     /// Whether what is gone at the source is removed in the target: the largest share of a drive's items, 0.0 to 1.0,
     /// that may go in one pass. `None` leaves everything.
     pub deletions: Option<f64>,
+    /// How stored bytes are let go of once the target has them; `None` keeps them.
+    pub hand_off: Option<HandOff>,
 }
 
 /// How the backup that feeds this pass is doing.
@@ -126,22 +130,31 @@ pub async fn migrate(
         let step = root_step(drive, root);
         pass.restore.ledger.add_root_upload(step).await?;
     }
-    let (fed, lanes) = watch::channel(Fed::default());
-    let mut ending = feed.clone();
-    let delivering = deliver(&pass.restore, &lanes);
-    let feeding = async {
-        let outcome = hand_over(&pass, feed, &fed).await;
-        fed.send_replace(Fed { ended: true });
-        outcome
-    };
-    tokio::try_join!(delivering, feeding)?;
     let mut done = PassSummary {
         pass: number,
         ..PassSummary::default()
     };
+    let (fed, lanes) = watch::channel(Fed::default());
+    let (over, ended) = watch::channel(false);
+    let mut ending = feed.clone();
+    let delivering = deliver(&pass.restore, &lanes);
+    let feeding = async {
+        let outcome = hand_over(&pass, feed, &fed, &mut done).await;
+        fed.send_replace(Fed { ended: true });
+        outcome
+    };
+    let working = async {
+        tokio::try_join!(delivering, feeding)?;
+        over.send_replace(true);
+        Ok(())
+    };
+    tokio::try_join!(working, hand_off::keep_up(&pass, ended))?;
     let has_ended = *ending.borrow_and_update() == Feed::Ended;
     if !pass.restore.stop.is_draining() {
         aftermath::follow_all(&pass, &mut done, has_ended).await?;
+        if let Some(hand_off) = &pass.options.hand_off {
+            hand_off::settle(&pass, hand_off).await?;
+        }
         if has_ended && !pass.restore.stop.is_draining() {
             pass.restore.ledger.finish_pass().await?;
             done.is_finished = true;
@@ -156,6 +169,7 @@ async fn hand_over(
     pass: &Pass,
     mut feed: watch::Receiver<Feed>,
     fed: &watch::Sender<Fed>,
+    done: &mut PassSummary,
 ) -> Result<(), Error> {
     let mut news = pass.source.news();
     let mut below = 0;
@@ -175,11 +189,21 @@ async fn hand_over(
                 break;
             }
             let marks = handed.iter().map(|one| (one.item, one.mark.clone())).collect();
-            let items = handed.into_iter().filter_map(|one| followed(pass, one)).collect();
+            let items: Vec<Followed> = handed.into_iter().filter_map(|one| followed(pass, one)).collect();
+            let refused = items.iter().filter_map(refused_copy).collect();
             // The journal first: an item that is handed on twice changes nothing, one that is lost would.
             pass.restore.ledger.follow(pass.number, items).await?;
             pass.source.hand_on(marks).await?;
+            if let Some(hand_off) = &pass.options.hand_off {
+                hand_off
+                    .let_go(&pass.source, refused, &*pass.restore.monitor)
+                    .await?;
+            }
             fed.send_replace(Fed { ended: false });
+        }
+        if pass.options.hand_off.is_some() {
+            // The bytes of new contents take up room until they are sent: they do not wait for the end of the pass.
+            aftermath::refill_all(pass, done).await?;
         }
         if !is_open {
             return Ok(());
@@ -216,7 +240,9 @@ fn root_step(drive: &DriveId, root: &Root) -> NewUpload {
 fn followed(pass: &Pass, handed: Handed) -> Option<Followed> {
     let row = handed.row;
     let target = pass.targets.get(&row.entry.drive)?;
+    let is_delivered = row.outcome == Outcome::Listed && row.reason == DELIVERED;
     let is_held = matches!(row.outcome, Outcome::Stored | Outcome::Reused) && row.stored_at.is_some();
+    let is_held = is_held || is_delivered;
     let limits = pass.options.limits;
     let settled = if row.entry.name.chars().count() > limits.name_characters {
         Some((UploadOutcome::Failed, "name-too-long".to_owned()))
@@ -253,6 +279,19 @@ fn followed(pass: &Pass, handed: Handed) -> Option<Followed> {
             known: None,
             settled,
         },
+    })
+}
+
+/// The copy of a file that will not be put into the target, whatever the journal knows of it.
+fn refused_copy(item: &Followed) -> Option<Spent> {
+    let step = &item.step;
+    Some(Spent {
+        no: 0,
+        drive: step.drive.clone(),
+        id: step.id.clone(),
+        stored_at: step.settled.is_some().then(|| step.stored_at.clone())??,
+        sha256: step.sha256.clone(),
+        is_delivered: false,
     })
 }
 

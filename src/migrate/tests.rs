@@ -41,6 +41,7 @@ impl Move {
                 restore,
                 limits: Limits::default(),
                 deletions: Some(1.0),
+                hand_off: None,
             },
             backups: 0,
         }

@@ -64,6 +64,9 @@ pub enum HoldReason {
     Dropped(SizeDrop),
     /// The manifest of the newest complete snapshot is not the one its tail tells.
     Unproven(String),
+    /// The newest complete snapshot by name was made before others: a clock was wrong, and the rules would take the others,
+    /// which are newer, for old ones.
+    Misdated(SnapshotId),
 }
 
 impl fmt::Display for Hold {
@@ -75,6 +78,10 @@ impl fmt::Display for Hold {
         )?;
         match &self.why {
             HoldReason::Dropped(drop) => write!(formatter, "{drop}"),
+            HoldReason::Misdated(id) => write!(
+                formatter,
+                "{id} is dated later than snapshots that were made after it, since a clock was wrong"
+            ),
             HoldReason::Unproven(why) => {
                 write!(
                     formatter,
@@ -88,7 +95,8 @@ impl fmt::Display for Hold {
 /// Plans the removal of what no rule wants.
 ///
 /// The snapshots of each job and kind are judged by themselves, so that a night's audit does not push out a night's backup.
-/// The removals of a job are held back when its newest complete snapshot dropped in size, or when its manifest does not prove.
+/// The removals of a job are held back when its newest complete snapshot dropped in size, when its manifest does not prove, or when
+/// it is dated later than snapshots that were made after it.
 /// Hold the archive's lock, so that the plan is still true when it is performed.
 ///
 /// # Errors
@@ -154,6 +162,15 @@ fn why_hold(snapshots: &[Snapshot], share: f64) -> Option<HoldReason> {
     let newest = complete.next()?;
     if let Err(error) = newest.verify_manifest_hash() {
         return Some(HoldReason::Unproven(error.to_string()));
+    }
+    // A head names the newest snapshot there was when it was written.
+    let made_after = |one: &Snapshot| {
+        let previous = one.head.previous.as_ref();
+        let previous = previous.and_then(|previous| previous.snapshot.parse::<SnapshotId>().ok());
+        one.id < newest.id && previous.is_some_and(|previous| previous >= newest.id)
+    };
+    if snapshots.iter().any(made_after) {
+        return Some(HoldReason::Misdated(newest.id.clone()));
     }
     let before = complete.next()?;
     drop_of(held(before), held(newest), share).map(HoldReason::Dropped)

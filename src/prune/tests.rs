@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::archive::{
-    Archive, Durability, Earlier, Head, Holder, LocalPath, Lock, Status, Tail, plain_or_derived,
+    Archive, Durability, Earlier, Head, Holder, LocalPath, Lock, Previous, Status, Tail, plain_or_derived,
 };
 use crate::entry::{Entry, Kind};
 use crate::id::{DriveId, FileId};
@@ -381,4 +381,31 @@ fn links_are_removed_and_not_followed_and_no_depth_is_too_deep() {
         house.archive.retire(&id),
         Err(archive::Error::NoSnapshot(_))
     ));
+}
+
+#[test]
+fn a_night_dated_ahead_by_a_wrong_clock_pushes_nothing_out() {
+    let house = House::new();
+    for date in ["2026-11-19", "2026-11-20", "2030-01-01"] {
+        house.night(date, Status::Complete, &[("a", "a", None)]);
+    }
+    assert_eq!(house.plan(&last(1)).removals().count(), 2);
+    // The night of the 20th was made after the one of 2030.
+    let path = house.archive.path().join("2026-11-20T02-00-00Z/HEAD.json");
+    let mut head: Head = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    head.previous = Some(Previous {
+        snapshot: "2030-01-01T02-00-00Z".to_owned(),
+        manifest_sha256: String::new(),
+    });
+    fs::write(&path, serde_json::to_vec(&head).unwrap()).unwrap();
+    let plan = house.plan(&last(1));
+    assert_eq!(plan.removals().count(), 0);
+    assert_eq!(
+        plan.holds[0].to_string(),
+        "nothing of the job 'night' is removed: 2030-01-01T02-00-00Z is dated later than snapshots that were made after it, since \
+         a clock was wrong"
+    );
+    // A later night is the newest in both ways.
+    house.night("2030-01-02", Status::Complete, &[("a", "a", None)]);
+    assert_eq!(house.plan(&last(1)).removals().count(), 3);
 }

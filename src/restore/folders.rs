@@ -1,10 +1,10 @@
 //! Makes one folder of the target, or finds it, and learns what lies in it.
 
-use super::send::{is_doubtful, relist, settled_as};
+use super::send::{is_doubtful, refuse, relist, settled_as};
 use super::{Error, Restore};
 use crate::drive::ErrorKind;
 use crate::entry::Entry;
-use crate::ledger::{Again, Choice, UploadEnd, UploadOutcome, UploadWork};
+use crate::ledger::{Again, Choice, UploadOutcome, UploadWork};
 
 /// Takes one folder step to its end. A failure of this folder alone is an outcome.
 ///
@@ -29,7 +29,7 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
                     UploadOutcome::Created
                 };
                 restore.ledger.finish_folder(work.no, entry, outcome).await?;
-                restore.tell(&settled_as(&work, outcome, "")).await;
+                restore.tell(&settled_as(&work, outcome, ""));
                 return Ok(());
             }
             Err(error) => error,
@@ -39,12 +39,12 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
             ErrorKind::Unauthenticated => return Err(error.into()),
             ErrorKind::Cancelled => return Ok(()),
             _ if refused || is_doubtful(&error.kind) => {}
-            _ => return fail(restore, &work, error.kind.code()).await,
+            _ => return refuse(restore, &work, &error, tries).await,
         }
         match relist(restore, work.folder, &work.parent).await {
             Ok(()) => {}
             Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
-                return fail(restore, &work, error.kind.code()).await;
+                return refuse(restore, &work, &error, tries).await;
             }
             Err(other) => return Err(other),
         }
@@ -55,13 +55,13 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
         {
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
-                restore.tell(&settled).await;
+                restore.tell(&settled);
                 return Ok(());
             }
             None => return Ok(()),
         }
         if tries >= restore.options.attempts && matches!(work.choice, Choice::Send { .. }) {
-            return fail(restore, &work, error.kind.code()).await;
+            return refuse(restore, &work, &error, tries).await;
         }
     }
 }
@@ -74,7 +74,7 @@ async fn adopt(restore: &Restore, work: &UploadWork, entry: Entry) -> Result<(),
             return match error.kind {
                 ErrorKind::Unauthenticated => Err(error.into()),
                 ErrorKind::Cancelled => Ok(()),
-                kind => fail(restore, work, kind.code()).await,
+                _ => refuse(restore, work, &error, 1).await,
             };
         }
         Err(other) => return Err(other),
@@ -83,21 +83,6 @@ async fn adopt(restore: &Restore, work: &UploadWork, entry: Entry) -> Result<(),
         .ledger
         .finish_folder(work.no, entry, UploadOutcome::Adopted)
         .await?;
-    restore.tell(&settled_as(work, UploadOutcome::Adopted, "")).await;
-    Ok(())
-}
-
-async fn fail(restore: &Restore, work: &UploadWork, reason: &str) -> Result<(), Error> {
-    let end = UploadEnd {
-        no: work.no,
-        outcome: UploadOutcome::Failed,
-        reason: reason.to_owned(),
-        entry: None,
-        attempts: 1,
-    };
-    restore.ledger.finish_uploads(vec![end]).await?;
-    restore
-        .tell(&settled_as(work, UploadOutcome::Failed, reason))
-        .await;
+    restore.tell(&settled_as(work, UploadOutcome::Adopted, ""));
     Ok(())
 }

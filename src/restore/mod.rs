@@ -8,21 +8,20 @@ mod folders;
 mod local;
 mod names;
 mod plan;
+mod rehearsal;
 mod results;
 mod send;
 mod source;
 mod steps;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::blocking::outcome;
 use crate::drive::{self, Drive};
 use crate::entry::{Kind, OnConflict};
 use crate::id::{DriveId, Family};
@@ -35,7 +34,8 @@ use crate::throttle::Throttle;
 
 pub use local::{LocalFolder, local_name};
 pub use names::{NAME_CHARACTERS, fold, numbered, numbered_local};
-pub use plan::{DrivePlan, RestorePlan, plan, write_readiness};
+pub use plan::{DrivePlan, RestorePlan, check_room, plan, write_readiness, write_steps};
+pub use rehearsal::{Made, Stage, rehearse};
 pub use results::{Summary, Verdict, summary, write_results};
 pub use source::Copies;
 pub use steps::{FILE_BYTES, Limits, Place, Selection};
@@ -64,33 +64,8 @@ pub struct Options {
     pub check_back: Policy,
     /// Bytes a second of all uploads together.
     pub throttle: Arc<Throttle>,
-    /// What lets go of stored bytes once the target has confirmed them; `None` keeps them.
-    pub release: Option<Release>,
     /// How long transfers may go on after a stop was asked for.
     pub grace: Duration,
-}
-
-/// Lets go of the stored bytes at a `stored_at`. It waits for the disk.
-#[derive(Clone)]
-pub struct Release(Arc<Remove>);
-
-type Remove = dyn Fn(&str) -> io::Result<()> + Send + Sync;
-
-impl Release {
-    /// Takes what removes the bytes.
-    pub fn new(remove: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Release {
-        Release(Arc::new(remove))
-    }
-
-    fn call(&self, stored_at: &str) -> io::Result<()> {
-        (self.0)(stored_at)
-    }
-}
-
-impl fmt::Debug for Release {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Release")
-    }
 }
 
 impl Options {
@@ -108,7 +83,6 @@ impl Options {
             attempts: 3,
             check_back: Policy { rehash: 0.0, salt: 0 },
             throttle: Arc::new(Throttle::new(None)),
-            release: None,
             grace: Duration::from_secs(30),
         }
     }
@@ -168,6 +142,9 @@ pub async fn restore(
     stop: Stop,
 ) -> Result<Summary, Error> {
     ledger.resume_uploads().await?;
+    let (files, bytes) = ledger.open_uploads().await?;
+    monitor.count(Counter::FilesListed, files);
+    monitor.count(Counter::BytesListed, bytes);
     let restore = Arc::new(Restore::new(drive, ledger, copies, options, monitor, stop));
     let (_fed, feed) = watch::channel(Fed { ended: true });
     deliver(&restore, &feed).await?;
@@ -195,7 +172,7 @@ impl Restore {
     }
 
     /// Tells of a step that needed no call, or that has come to its end.
-    pub(crate) async fn tell(&self, settled: &Settled) {
+    pub(crate) fn tell(&self, settled: &Settled) {
         let (counter, bytes) = match settled.outcome {
             UploadOutcome::Created | UploadOutcome::Adopted => (Counter::FoldersListed, None),
             UploadOutcome::Restored | UploadOutcome::Renamed | UploadOutcome::Overwritten
@@ -215,21 +192,13 @@ impl Restore {
         if let Some(bytes) = bytes {
             self.monitor.count(bytes, settled.size);
         }
-        if settled.is_file
-            && settled.outcome.is_there()
-            && let (Some(release), Some(stored_at)) = (&self.options.release, &settled.stored_at)
-        {
-            let (release, place) = (release.clone(), stored_at.clone());
-            if let Err(error) = source::blocking(move || release.call(&place)).await {
-                let message = format!("{stored_at} is no longer needed and could not be removed: {error}");
-                self.monitor.problem(&settled.subject, &message);
-            }
-        }
         if matches!(settled.outcome, UploadOutcome::Skipped | UploadOutcome::Failed) {
-            self.monitor.problem(
-                &settled.subject,
-                &format!("{} ({})", settled.outcome.as_str(), settled.reason),
-            );
+            let mut what = format!("{} ({})", settled.outcome.as_str(), settled.reason);
+            if !settled.message.is_empty() {
+                what.push_str(": ");
+                what.push_str(&settled.message);
+            }
+            self.monitor.problem(&settled.subject, &what);
         }
     }
 
@@ -247,11 +216,24 @@ impl Restore {
 
 /// Runs the lanes of all families until the steps are done and no more will come, or a stop is asked for.
 pub(crate) async fn deliver(restore: &Arc<Restore>, feed: &watch::Receiver<Fed>) -> Result<(), Error> {
-    let lanes = Family::ALL.map(|family| lane(Arc::clone(restore), family, feed.clone()));
-    tokio::select! {
-        outcome = try_join_all(lanes) => outcome.map(|_| ()),
-        () = grace_is_over(restore) => Ok(()),
+    // Tasks of the runtime are woken by its own threads; what this future does itself may cost a switch to another thread
+    // for each file.
+    let mut lanes = JoinSet::new();
+    for family in Family::ALL {
+        lanes.spawn(lane(Arc::clone(restore), family, feed.clone()));
     }
+    let done = async {
+        while let Some(joined) = lanes.join_next().await {
+            outcome(joined).unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    };
+    let ended = tokio::select! {
+        outcome = done => outcome,
+        () = grace_is_over(restore) => Ok(()),
+    };
+    lanes.shutdown().await;
+    ended
 }
 
 /// Waits for a stop, and then until its grace time has run out or the stop becomes an abort.
@@ -320,15 +302,10 @@ async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<F
             return Ok(());
         }
         tokio::select! {
-            Some(joined) = tasks.join_next() => match joined {
-                Ok(Ok(Freed::Folder)) => folders -= 1,
-                Ok(Ok(Freed::File(slot))) => slots.push(slot),
-                Ok(Err(error)) => return Err(error),
-                Err(error) => {
-                    if let Ok(panic) = error.try_into_panic() {
-                        std::panic::resume_unwind(panic);
-                    }
-                }
+            Some(joined) = tasks.join_next() => match outcome(joined).transpose()? {
+                Some(Freed::Folder) => folders -= 1,
+                Some(Freed::File(slot)) => slots.push(slot),
+                None => {}
             },
             Ok(()) = feed.changed(), if !ended => {}
             () = restore.stop.draining(), if !draining => {}
@@ -344,7 +321,7 @@ async fn claim(restore: &Restore, family: Family, kind: Kind, limit: u32) -> Res
             .claim_uploads(family, kind, limit, restore.options.naming)
             .await?;
         for settled in &claimed.settled {
-            restore.tell(settled).await;
+            restore.tell(settled);
         }
         if !claimed.works.is_empty() || claimed.settled.is_empty() {
             return Ok(claimed.works);

@@ -1,7 +1,6 @@
-//! What a restore would do, and what would hinder it: steps into the ledger, a page for people, a scan as CSV.
+//! What a restore would do, and what would hinder it: steps into the ledger, and both as CSV.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::steps::{Selection, Steps};
 use super::{Error, Place};
-use crate::ledger::{Ledger, NewUpload, Problem};
-use crate::manifest::{self, PROBLEM_COLUMNS, Row, TableWriter};
+use crate::ledger::{Ledger, NewUpload, Problem, UploadOutcome};
+use crate::manifest::{self, PROBLEM_COLUMNS, Row, STEP_COLUMNS, TableWriter};
 
 /// Steps that are added to the ledger in one change.
 const STEPS_PER_CHANGE: usize = 512;
@@ -18,10 +17,7 @@ const STEPS_PER_CHANGE: usize = 512;
 /// Changes that wait for the ledger at most.
 const WAITING_CHANGES: usize = 4;
 
-/// Drives that a page for people names at most.
-const DRIVES_SHOWN: usize = 20;
-
-/// What a restore will do. It prints as a page for people; the steps themselves are in the ledger.
+/// What a restore will do. The steps themselves are in the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestorePlan {
     /// The snapshot.
@@ -61,62 +57,6 @@ pub struct DrivePlan {
     pub room: Option<u64>,
 }
 
-impl RestorePlan {
-    /// Calls by operation if the target is empty: one listing for each drive, one call for each folder and file.
-    pub fn calls(&self) -> BTreeMap<&'static str, u64> {
-        BTreeMap::from([
-            ("children", self.drives.len() as u64),
-            ("create_folder", self.folders),
-            ("upload", self.files),
-        ])
-    }
-}
-
-impl fmt::Display for RestorePlan {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = if self.is_partial { " (partial)" } else { "" };
-        writeln!(out, "restore of snapshot {}{whole}", self.snapshot)?;
-        if self.is_partial {
-            writeln!(
-                out,
-                "  note      the run that made this snapshot was partial: what it missed cannot be restored"
-            )?;
-        }
-        if let Some(folder) = &self.folder {
-            writeln!(out, "  into      the folder '{folder}'")?;
-        }
-        writeln!(
-            out,
-            "  to do     {} folders, {} files, {} bytes",
-            self.folders, self.files, self.bytes
-        )?;
-        if self.unrestorable > 0 {
-            writeln!(out, "  cannot    {} rows", self.unrestorable)?;
-        }
-        for drive in self.drives.iter().take(DRIVES_SHOWN) {
-            let room = drive
-                .room
-                .map(|room| format!(", {room} bytes free"))
-                .unwrap_or_default();
-            writeln!(
-                out,
-                "  drive     {} -> {}: {} folders, {} files, {} bytes{room}",
-                drive.source, drive.target, drive.folders, drive.files, drive.bytes
-            )?;
-        }
-        if self.drives.len() > DRIVES_SHOWN {
-            writeln!(out, "            and {} more", self.drives.len() - DRIVES_SHOWN)?;
-        }
-        for (operation, calls) in self.calls() {
-            writeln!(out, "  calls     {operation} {calls}")?;
-        }
-        for (problem, count) in &self.problems {
-            writeln!(out, "  problem   {problem} {count}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Puts the steps for the wanted rows into the ledger, unless they are there already, and says what they come to.
 ///
 /// `rows` come as a manifest has them: drive by drive, by path within each. Nothing is asked of a drive.
@@ -130,7 +70,6 @@ where
     if !ledger.uploads_loaded().await? {
         ledger.clear_uploads().await?;
         load(ledger, rows, selection).await?;
-        check_quota(ledger, selection).await?;
         ledger.finish_loading().await?;
         ledger.flush().await?;
     }
@@ -157,6 +96,38 @@ pub async fn write_readiness<W: Write + Send + 'static>(
                 &problem.path,
                 &size,
                 &problem.detail,
+            ];
+            let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            table.write(&cells)
+        })
+        .await??;
+    super::results::take(table)?.finish().map_err(Error::from)
+}
+
+/// Writes every step as CSV, by drive and path, and gives the target back with their number. After a rehearsal each step
+/// tells what would become of it.
+///
+/// # Errors
+/// When the ledger fails or the target refuses.
+pub async fn write_steps<W: Write + Send + 'static>(
+    ledger: &Ledger,
+    target: W,
+    bom: bool,
+) -> Result<(W, u64), Error> {
+    let table = Arc::new(Mutex::new(TableWriter::new(target, &STEP_COLUMNS, bom)?));
+    let shared = Arc::clone(&table);
+    ledger
+        .upload_rows(move |row| {
+            let size = row.size.map(|size| size.to_string()).unwrap_or_default();
+            let cells = [
+                row.kind.as_str(),
+                &row.drive,
+                &row.path,
+                &row.target,
+                row.new_name.as_deref().unwrap_or(""),
+                &size,
+                row.outcome.map_or("", UploadOutcome::as_str),
+                &row.reason,
             ];
             let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
             table.write(&cells)
@@ -199,7 +170,11 @@ where
     Ok(())
 }
 
-async fn check_quota(ledger: &Ledger, selection: &Selection) -> Result<(), Error> {
+/// Notes as a problem each target drive that has less room than what shall be put there needs.
+///
+/// # Errors
+/// When the ledger fails.
+pub async fn check_room(ledger: &Ledger, selection: &Selection) -> Result<(), Error> {
     let mut needed: BTreeMap<String, u64> = BTreeMap::new();
     for (_, target, _, _, bytes) in ledger.upload_drives().await? {
         *needed.entry(target).or_default() += bytes;

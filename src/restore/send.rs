@@ -11,7 +11,7 @@ use super::source::{Copy, blocking, hex};
 use super::{Error, Restore, same_text};
 use crate::drive::{self, ErrorKind, NewFile, Piece};
 use crate::entry::Entry;
-use crate::ledger::{Again, Choice, Settled, UploadEnd, UploadOutcome, UploadWork};
+use crate::ledger::{Again, Choice, Sent, Settled, UploadEnd, UploadOutcome, UploadWork};
 use crate::monitor::Transfer;
 use crate::plan::is_sampled;
 
@@ -99,12 +99,12 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
             _ => {}
         }
         if !refused && !is_doubtful(&error.kind) {
-            return fail(restore, &work, error.kind.code(), tries).await;
+            return refuse(restore, &work, &error, tries).await;
         }
         match relist(restore, work.folder, &work.parent).await {
             Ok(()) => {}
             Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
-                return fail(restore, &work, error.kind.code(), tries).await;
+                return refuse(restore, &work, &error, tries).await;
             }
             Err(other) => return Err(other),
         }
@@ -115,13 +115,13 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
         {
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
-                restore.tell(&settled).await;
+                restore.tell(&settled);
                 return Ok(());
             }
             None => return Ok(()),
         }
         if tries >= restore.options.attempts {
-            return fail(restore, &work, error.kind.code(), tries).await;
+            return refuse(restore, &work, &error, tries).await;
         }
         restore.ledger.flush().await?;
     }
@@ -223,9 +223,14 @@ async fn confirm(
         reason: reason.to_owned(),
         entry: Some(Box::new(entry)),
         attempts: tries,
+        sent: Some(Box::new(Sent {
+            size: work.size,
+            modified: work.modified,
+            sha256: work.sha256.clone(),
+        })),
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, outcome, reason)).await;
+    restore.tell(&settled_as(work, outcome, reason));
     Ok(())
 }
 
@@ -263,18 +268,41 @@ async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Resu
     }
 }
 
+/// Ends a step that the service did not take, with what it said.
+pub(super) async fn refuse(
+    restore: &Restore,
+    work: &UploadWork,
+    error: &drive::Error,
+    tries: u32,
+) -> Result<(), Error> {
+    end_failed(restore, work, error.kind.code(), error.to_string(), tries).await
+}
+
 async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) -> Result<(), Error> {
+    end_failed(restore, work, reason, String::new(), tries).await
+}
+
+async fn end_failed(
+    restore: &Restore,
+    work: &UploadWork,
+    reason: &str,
+    message: String,
+    tries: u32,
+) -> Result<(), Error> {
     let end = UploadEnd {
         no: work.no,
         outcome: UploadOutcome::Failed,
         reason: reason.to_owned(),
         entry: None,
         attempts: tries,
+        sent: None,
     };
     restore.ledger.finish_uploads(vec![end]).await?;
-    restore
-        .tell(&settled_as(work, UploadOutcome::Failed, reason))
-        .await;
+    let settled = Settled {
+        message,
+        ..settled_as(work, UploadOutcome::Failed, reason)
+    };
+    restore.tell(&settled);
     Ok(())
 }
 
@@ -283,9 +311,9 @@ pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str
         subject: subject(work),
         outcome,
         reason: reason.to_owned(),
+        message: String::new(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == crate::entry::Kind::File,
-        stored_at: work.stored_at.clone(),
     }
 }
 

@@ -65,7 +65,8 @@ impl ByteSource for Copy {
                 }
             })?;
             let length = file.metadata()?.len();
-            let reading = Reading {
+            let mut reading = Reading {
+                first: None,
                 file,
                 context: Context::new(&SHA256),
                 read: 0,
@@ -80,12 +81,20 @@ impl ByteSource for Copy {
             if size == 0 {
                 reading.prove()?;
             }
+            // A small file is read at once, since each switch to another thread costs as much as reading it.
+            reading.first = reading.portion()?;
             Ok(reading)
         })
         .await?;
         let (monitor, slot) = (Arc::clone(&self.monitor), self.slot);
         let portions = stream::unfold(Some(reading), move |reading| async move {
-            let reading = reading?;
+            let mut reading = reading?;
+            if let Some(bytes) = reading.first.take() {
+                return Some((Ok(bytes), Some(reading)));
+            }
+            if reading.read >= reading.size {
+                return None;
+            }
             match blocking(move || Ok(reading.next())).await {
                 Ok((reading, Ok(Some(bytes)))) => Some((Ok(bytes), Some(reading))),
                 Ok((_, Ok(None))) => None,
@@ -108,6 +117,8 @@ impl ByteSource for Copy {
 }
 
 struct Reading {
+    /// What was read when it was opened.
+    first: Option<Bytes>,
     file: File,
     context: Context,
     read: u64,

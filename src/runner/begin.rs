@@ -1,18 +1,21 @@
 //! Opens the archive, and begins a run in it or carries the unfinished one on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Error, Session, around};
-use crate::archive::{self, Archive, Durability, Head, Holder, Lock, Previous, Run, Snapshot, Stored};
+use crate::archive::{self, Archive, Durability, Head, Holder, LocalPath, Lock, Run, Snapshot, Stored};
+use crate::backup::Spool;
 use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
-use crate::job;
+use crate::job::{self, JobKind};
 use crate::ledger::Ledger;
 use crate::manifest::{Earlier, Outcome};
+use crate::migrate::HandOff;
 
 /// Files that are looked at by one task.
 const FILES_PER_LOOK: u32 = 1024;
@@ -68,7 +71,13 @@ pub(super) async fn lock(session: &Session, archive: &Archive, since: Timestamp)
 }
 
 /// Carries the unfinished run of this very job on, or begins a new one.
-pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun, Error> {
+///
+/// `handed_on` is the journal of a migration that lets go of what it has delivered.
+pub(super) async fn begin(
+    session: &Session,
+    archive: &Archive,
+    handed_on: Option<&Ledger>,
+) -> Result<Begun, Error> {
     let kind = session.loaded.job.kind.word();
     let fingerprint = digest(&session.loaded.fingerprint);
     let unfinished = {
@@ -80,7 +89,7 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
         Ok(Some(unfinished))
             if unfinished.head.fingerprint == fingerprint && unfinished.head.kind == kind =>
         {
-            if let Some(begun) = resume(session, archive).await? {
+            if let Some(begun) = resume(session, archive, handed_on).await? {
                 return Ok(begun);
             }
             warnings.push(format!(
@@ -99,7 +108,10 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
         Err(error) => warnings.push(format!("an unfinished run was dropped: {error}")),
     }
     warnings.extend(damaged_snapshots(archive).await?);
-    let head = head(session, archive, fingerprint).await?;
+    let mut head = head(session, archive, fingerprint).await?;
+    if handed_on.is_some() {
+        head.keep_manifest_alone();
+    }
     let (run, ledger) = {
         let archive = archive.clone();
         blocking(move || -> Result<_, Error> {
@@ -110,7 +122,7 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
         })
         .await?
     };
-    load_basis(session, archive, &ledger).await?;
+    load_basis(session, archive, &ledger, handed_on).await?;
     Ok(Begun {
         run,
         ledger,
@@ -120,14 +132,18 @@ pub(super) async fn begin(session: &Session, archive: &Archive) -> Result<Begun,
 }
 
 /// Carries the unfinished run on; `None` when its state is missing or damaged.
-async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, Error> {
+async fn resume(
+    session: &Session,
+    archive: &Archive,
+    handed_on: Option<&Ledger>,
+) -> Result<Option<Begun>, Error> {
     let run = {
         let archive = archive.clone();
         blocking(move || archive.resume(Durability::default())).await
     };
     let run = match run {
         Ok(run) => run,
-        Err(archive::Error::NotAFolder(_)) => return Ok(None),
+        Err(archive::Error::NotAFolder(_) | archive::Error::AlteredState(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let path = run.ledger_path();
@@ -143,7 +159,7 @@ async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, E
         Err(error) if error.is_damaged() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    match prepare(session, archive, &run, &ledger).await {
+    match prepare(session, archive, &run, &ledger, handed_on).await {
         Ok(()) => Ok(Some(Begun {
             run,
             ledger,
@@ -160,8 +176,20 @@ async fn resume(session: &Session, archive: &Archive) -> Result<Option<Begun>, E
 }
 
 /// Makes the state of a stopped run ready to go on.
-async fn prepare(session: &Session, archive: &Archive, run: &Run, ledger: &Ledger) -> Result<(), Error> {
+async fn prepare(
+    session: &Session,
+    archive: &Archive,
+    run: &Run,
+    ledger: &Ledger,
+    handed_on: Option<&Ledger>,
+) -> Result<(), Error> {
     ledger.check().await?;
+    if let Some(journal) = handed_on {
+        // Before anything is looked for on the disk: what is delivered may be gone from there.
+        hand_off(run, Arc::new(Spool::new(0, 0)))
+            .settle(journal, ledger, &*session.monitor)
+            .await?;
+    }
     let patience = SignedDuration::try_from(session.loaded.job.relist_after).unwrap_or(SignedDuration::MAX);
     let oldest = session
         .host
@@ -171,10 +199,22 @@ async fn prepare(session: &Session, archive: &Archive, run: &Run, ledger: &Ledge
         .unwrap_or(Timestamp::MIN);
     ledger.resume(oldest).await?;
     if !ledger.has_basis().await? {
-        load_basis(session, archive, ledger).await?;
+        load_basis(session, archive, ledger, handed_on).await?;
     }
     settle_doubts(run, ledger).await?;
     sweep(run, ledger).await
+}
+
+/// How bytes of a run are let go of.
+pub(super) fn hand_off(run: &Run, spool: Arc<Spool>) -> HandOff {
+    let run = run.clone();
+    let id = run.id().as_str().to_owned();
+    let remove = move |stored_at: &str| {
+        let refused = |error: archive::Error| io::Error::other(error.to_string());
+        let (_, local) = LocalPath::from_stored_at(stored_at).map_err(refused)?;
+        run.evict(&local).map_err(refused)
+    };
+    HandOff::new(&id, remove, spool)
 }
 
 /// Looks at the files that the disk had perhaps not got when the run was stopped: the end of a process takes none of them,
@@ -272,9 +312,9 @@ fn short_hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether runs of that kind store bytes, and so reuse those of each other.
-pub(super) fn holds_bytes(kind: &str) -> bool {
-    matches!(kind, "backup" | "migrate")
+/// Whether jobs of that kind fetch files, and so may do with what is there already.
+fn fetches(kind: &JobKind) -> bool {
+    matches!(kind, JobKind::Backup | JobKind::Migrate(_))
 }
 
 /// The fingerprint's text is long; its stable digest is enough to see a change.
@@ -302,13 +342,8 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
     let archive = archive.clone();
     let (previous, basis) = blocking(move || -> Result<_, archive::Error> {
         let snapshots = archive.snapshots()?;
-        let previous = snapshots.last().and_then(|snapshot| {
-            Some(Previous {
-                snapshot: snapshot.id.to_string(),
-                manifest_sha256: snapshot.tail.as_ref()?.manifest_sha256.clone(),
-            })
-        });
-        let basis = archive.newest_complete(|head| holds_bytes(&head.kind))?;
+        let previous = snapshots.last().and_then(Snapshot::as_previous);
+        let basis = archive.newest_complete(Head::holds_bytes)?;
         Ok((previous, basis.map(|snapshot| snapshot.id.to_string())))
     })
     .await?;
@@ -321,36 +356,56 @@ async fn head(session: &Session, archive: &Archive, fingerprint: String) -> Resu
         tool: format!("drivejob {}", env!("CARGO_PKG_VERSION")),
         started: session.host.clock.now(),
         previous,
-        basis: basis.filter(|_| holds_bytes(job.kind.word())),
+        basis: basis.filter(|_| fetches(&job.kind)),
         ..Head::default()
     })
 }
 
 /// Takes in the newest complete backup, and after it the partial ones that came later, whose bytes count once they are
 /// proven.
-async fn load_basis(session: &Session, archive: &Archive, ledger: &Ledger) -> Result<(), Error> {
-    if !holds_bytes(session.loaded.job.kind.word()) {
+///
+/// What a migration has delivered counts last: nothing of it is needed again.
+async fn load_basis(
+    session: &Session,
+    archive: &Archive,
+    ledger: &Ledger,
+    handed_on: Option<&Ledger>,
+) -> Result<(), Error> {
+    if !fetches(&session.loaded.job.kind) {
         return Ok(());
     }
     let mut snapshots = {
         let archive = archive.clone();
         blocking(move || archive.snapshots()).await?
     };
-    snapshots.retain(|snapshot| holds_bytes(&snapshot.head.kind) && snapshot.tail.is_some());
+    snapshots.retain(|snapshot| snapshot.head.holds_bytes() && snapshot.tail.is_some());
     let newest_complete = snapshots.iter().rposition(Snapshot::is_complete);
     let wanted = snapshots.split_off(newest_complete.unwrap_or(0));
     let (sender, receiver) = sync_channel(WAITING_ROWS);
     let monitor = Arc::clone(&session.monitor);
-    let reading = blocking(move || {
-        for snapshot in wanted {
-            if let Err(error) = read_basis(&snapshot, &sender) {
-                let message = format!("it cannot serve as a basis: {error}");
-                monitor.problem(snapshot.id.as_str(), &message);
+    let reading = async {
+        let sender = blocking(move || {
+            for snapshot in wanted {
+                if let Err(error) = read_basis(&snapshot, &sender) {
+                    let message = format!("it cannot serve as a basis: {error}");
+                    monitor.problem(snapshot.id.as_str(), &message);
+                }
             }
+            sender
+        })
+        .await;
+        match handed_on {
+            Some(journal) => {
+                let delivered =
+                    journal.delivered(move |drive, id, earlier| sender.send((drive, id, earlier)).is_ok());
+                delivered.await
+            }
+            None => Ok(()),
         }
-    });
-    let (loaded, ()) = tokio::join!(ledger.load_basis(receiver), reading);
+    };
+    let (loaded, read) = tokio::join!(ledger.load_basis(receiver), reading);
     let files = loaded?;
+    read?;
     if files > 0 {
         tracing::info!(files, "files of earlier snapshots are known");
     }

@@ -109,6 +109,7 @@ pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> R
     config.timeouts = Timeouts {
         headers: limits.timeout,
         idle: limits.timeout,
+        minimum_rate: limits.minimum_rate.get(),
         ..Timeouts::default()
     };
     if tenant.dialect() == Face::Classic {

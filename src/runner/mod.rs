@@ -10,6 +10,7 @@ mod contacts;
 mod load;
 mod login;
 mod plan;
+mod plan_delivery;
 mod pages;
 mod prune;
 mod migrate;
@@ -46,8 +47,8 @@ pub use load::{LoadError, Loaded, TenantFile, load};
 pub use login::{AnswerError, LoggedIn, Login, LoginError, login};
 pub use pages::{PageOptions, write_report};
 pub use plan::{Sampling, plan};
+pub use plan_delivery::{PlannedDelivery, plan_delivery};
 pub use reference::UnresolvedReference;
-pub use restore::PlannedRestore;
 use window::Hours;
 
 /// Looks up an environment variable by its name.
@@ -89,7 +90,7 @@ pub enum Error {
     #[error("the job names no tenant")]
     NoTenant,
     /// Nothing can be foretold of a job of this kind.
-    #[error("there is no plan for a {0} job: only backup and audit jobs can be planned")]
+    #[error("there is no plan for a {0} job: only backup, audit, restore and migrate jobs can be planned")]
     NotPlanned(&'static str),
     /// The filter cannot be used.
     #[error(transparent)]
@@ -273,7 +274,18 @@ pub async fn run(
         )),
         Hours::Shut(opens) => return Ok(window::shut(&session, opens)),
     };
-    around::run(&session, operate(&session)).await
+    let outcome = around::run(&session, operate(&session)).await;
+    settle().await;
+    outcome
+}
+
+/// How long the end of a run waits for a token that is being renewed: a call takes less than a second, and a person who
+/// stopped the run waits too.
+const LAST_TOKEN: Duration = Duration::from_secs(5);
+
+/// Waits until no token is being renewed, so that the end of the program loses none.
+pub async fn settle() {
+    api::settle(LAST_TOKEN).await;
 }
 
 /// The work of the job's kind.
@@ -284,22 +296,5 @@ async fn operate(session: &Session) -> Result<Report, Error> {
         JobKind::Prune => prune::run(session).await,
         JobKind::Restore(options) => restore::run(session, options).await,
         JobKind::Migrate(options) => migrate::run(session, options).await,
-    }
-}
-
-/// Says what a restore would do: its steps, and a readiness scan. Nothing is written, neither to the archive nor to the
-/// target; of the target only its drives are asked for.
-///
-/// # Errors
-/// As [`run`]; [`Error::NoTenant`] for a job of another kind.
-pub async fn plan_restore(
-    loaded: Loaded,
-    host: &Host,
-    monitor: Arc<dyn Monitor>,
-) -> Result<PlannedRestore, Error> {
-    let session = Session::new(loaded, host, monitor, Stop::new());
-    match &session.loaded.job.kind {
-        JobKind::Restore(options) => restore::plan(&session, options).await,
-        _ => Err(Error::NoTenant),
     }
 }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use super::roots::find_roots;
-use super::snapshot::classify;
+use super::snapshot::{asked, classify, detail};
 use super::window::zone;
 use super::{Error, Loaded, Session, connect};
 use crate::api::{self, Config};
 use crate::archive::{self, Archive, Snapshot};
 use crate::blocking::blocking;
-use crate::drive::{Drive, ErrorKind};
+use crate::depth;
+use crate::drive::{Detail, Drive, ErrorKind};
 use crate::entry::{Access, Entry, Kind};
-use crate::estimate::{Basis, Contents, Counter, Forecast, Load, Opens, Rate, Sampled, Window};
+use crate::estimate::{Basis, Contents, Counter, Forecast, Load, Opens, Price, Rate, Sampled, Window};
 use crate::id::{DriveId, Family};
-use crate::job::{self, Face, JobKind};
+use crate::job::{self, Depth, Face, JobKind};
 use crate::ledger::ListedAs;
+use crate::manifest::Outcome;
 use crate::path::DrivePath;
 use crate::runner::Host;
 use crate::stop::Stop;
@@ -55,7 +57,7 @@ pub async fn plan(
     let config = connect::config(tenant, &job.limits, host).await?;
     let mut warnings = Vec::new();
     let counted = match newest(&session, &mut warnings).await? {
-        Some(snapshot) => from_snapshot(snapshot).await,
+        Some(snapshot) => from_snapshot(snapshot, asked(&job.depth)).await,
         None => None,
     };
     let (basis, families) = match counted {
@@ -86,24 +88,13 @@ pub async fn plan(
         basis,
         full: Load::of(&families, &job.drives, classic, downloads),
         unchanged: Load::of(&families, &job.drives, classic, false),
+        depth: job
+            .depth
+            .iter()
+            .map(|word| price(*word, &families, classic))
+            .collect(),
         families,
-        rate: match config.rate {
-            api::Rate::Unlimited => Rate {
-                per_minute: None,
-                halves: false,
-            },
-            api::Rate::Fixed(figure) => Rate {
-                per_minute: Some(figure),
-                halves: false,
-            },
-            api::Rate::Plan {
-                per_minute,
-                sustained_half,
-            } => Rate {
-                per_minute: Some(per_minute),
-                halves: sustained_half,
-            },
-        },
+        rate: rate(config.rate),
         bandwidth: job.limits.bandwidth,
         window: window(&session),
         opens,
@@ -111,7 +102,38 @@ pub async fn plan(
     })
 }
 
-fn window(session: &Session) -> Option<Window> {
+/// What one word of the job's `depth` costs.
+fn price(word: Depth, families: &BTreeMap<Family, Contents>, classic: bool) -> Price {
+    let detail = detail(word);
+    Price {
+        word: word.as_str(),
+        load: match detail {
+            Some(detail) if !classic => Load::of_detail(families, detail),
+            _ => Load::default(),
+        },
+        remark: match detail {
+            None => "told with the drives, no calls of its own",
+            Some(_) if classic => "the classic API has no such call",
+            Some(_) => "",
+        },
+    }
+}
+
+/// The tenant's rate, as an estimate takes it.
+pub(super) fn rate(rate: api::Rate) -> Rate {
+    let (per_minute, halves) = match rate {
+        api::Rate::Unlimited => (None, false),
+        api::Rate::Fixed(figure) => (Some(figure), false),
+        api::Rate::Plan {
+            per_minute,
+            sustained_half,
+        } => (Some(per_minute), sustained_half),
+    };
+    Rate { per_minute, halves }
+}
+
+/// The job's window, as an estimate takes it.
+pub(super) fn window(session: &Session) -> Option<Window> {
     let job = &session.loaded.job;
     let window = job.window.as_ref()?;
     let zone = zone(job);
@@ -124,7 +146,7 @@ fn window(session: &Session) -> Option<Window> {
 }
 
 /// The newest snapshot whose manifest is what its tail says.
-async fn newest(session: &Session, warnings: &mut Vec<String>) -> Result<Option<Snapshot>, Error> {
+pub(super) async fn newest(session: &Session, warnings: &mut Vec<String>) -> Result<Option<Snapshot>, Error> {
     let path = job::resolve_path(&session.loaded.base, &session.loaded.job.archive);
     let found = blocking(move || -> Result<_, archive::Error> {
         let archive = match Archive::open(&path) {
@@ -174,13 +196,13 @@ async fn newest(session: &Session, warnings: &mut Vec<String>) -> Result<Option<
 type Counted = (Basis, BTreeMap<Family, Contents>);
 
 /// Counts a snapshot's manifest, row by row. `None` when it cannot be read after all.
-async fn from_snapshot(snapshot: Snapshot) -> Option<Counted> {
+async fn from_snapshot(snapshot: Snapshot, asked: Vec<Detail>) -> Option<Counted> {
     blocking(move || {
         let basis = Basis::Snapshot {
             id: snapshot.id.to_string(),
             complete: snapshot.is_complete(),
         };
-        let mut counter = Counter::default();
+        let mut counter = Counter::new(asked);
         let drives = snapshot
             .tail
             .as_ref()
@@ -220,6 +242,7 @@ async fn from_sample(
         }
     }
     let classify = classify(session)?;
+    let asked = asked(&session.loaded.job.depth);
     let mut families = BTreeMap::new();
     let (mut pages, mut looked, mut drives, mut whole) = (0, 0, 0, true);
     let known: std::collections::BTreeSet<Family> = readable.keys().chain(refused.keys()).copied().collect();
@@ -229,7 +252,7 @@ async fn from_sample(
         // Spread over the whole list, so that not only the oldest members are looked at.
         let step = number.div_ceil(sampling.drives.max(1) as usize).max(1);
         let looks: Vec<Result<Option<Sampled>, Error>> = stream::iter(roots.into_iter().step_by(step))
-            .map(|root| look(&drive, root, sampling.pages.max(1), &classify))
+            .map(|root| look(&drive, root, sampling.pages.max(1), &classify, &asked))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -252,7 +275,11 @@ async fn from_sample(
         drives += number as u64;
         whole &= step == 1 && failed == 0 && samples.iter().all(Sampled::is_whole);
         let unreadable = refused.get(&family).copied().unwrap_or(0);
-        families.insert(family, Sampled::extrapolate(&samples, number as u64, unreadable));
+        let mut contents = Sampled::extrapolate(&samples, number as u64, unreadable);
+        contents
+            .depth
+            .drives(&depth::of_drive(family, &asked), number as u64);
+        families.insert(family, contents);
     }
     let basis = Basis::Sample {
         pages,
@@ -270,6 +297,7 @@ async fn look(
     root: Entry,
     pages: u32,
     classify: &crate::walk::Classify,
+    asked: &[Detail],
 ) -> Result<Option<Sampled>, Error> {
     let mut sampled = Sampled {
         found: 1,
@@ -297,7 +325,11 @@ async fn look(
             }
             for entry in page.entries {
                 let path = path.join(&entry.name);
-                match (entry.kind, classify(&entry, &path)) {
+                let listed_as = classify(&entry, &path);
+                if !matches!(listed_as, ListedAs::Settled(Outcome::Skipped, _)) {
+                    sampled.depth.item(&depth::of_item(&entry, asked));
+                }
+                match (entry.kind, listed_as) {
                     (Kind::Folder, ListedAs::Walk) => {
                         sampled.found += 1;
                         // More than can be listed need not be kept.
@@ -305,8 +337,7 @@ async fn look(
                             waiting.push_back((entry, path));
                         }
                     }
-                    (Kind::File, ListedAs::Fetch)
-                    | (Kind::File, ListedAs::Settled(crate::manifest::Outcome::Listed, _)) => {
+                    (Kind::File, ListedAs::Fetch) | (Kind::File, ListedAs::Settled(Outcome::Listed, _)) => {
                         sampled.files += 1;
                         sampled.bytes = sampled.bytes.saturating_add(entry.size.unwrap_or(0));
                     }

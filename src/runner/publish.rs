@@ -12,7 +12,7 @@ use super::{Error, Session};
 use crate::archive::{self, Archive, LocalPath, RowsWriter, Run, SideName, Status as TailStatus, Tail};
 use crate::blocking::blocking;
 use crate::drive::Detail;
-use crate::job::{Depth, Job, JobKind};
+use crate::job::{Depth, Job};
 use crate::ledger::Ledger;
 use crate::manifest::Outcome;
 use crate::page::Aggregate;
@@ -30,7 +30,7 @@ pub(super) async fn publish(
     report: &mut Report,
 ) -> Result<(), Error> {
     let job = &session.loaded.job;
-    if !matches!(job.kind, JobKind::Audit) {
+    if run.head().holds_bytes() {
         make_folders(run, ledger).await?;
     }
     let Rows {

@@ -1,5 +1,6 @@
 //! Asks what each member's drive holds, beside the work: the list of members does not tell.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -60,6 +61,24 @@ pub(super) async fn ask(
         asked = asking => asked,
         () = stop.draining() => Ok(()),
     }
+}
+
+/// The figures of those drives, as far as they can be had.
+pub(super) async fn figures(drive: &Arc<dyn Drive>, drives: Vec<DriveId>) -> HashMap<DriveId, Quota> {
+    let silent = AtomicU32::new(0);
+    let silent = &silent;
+    stream::iter(drives)
+        .map(|id| async move {
+            if silent.load(Ordering::Relaxed) >= PATIENCE {
+                return None;
+            }
+            let quota = quota(drive, &id, silent).await?;
+            Some((id, quota))
+        })
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await
 }
 
 async fn quota(drive: &Arc<dyn Drive>, id: &DriveId, silent: &AtomicU32) -> Option<Quota> {

@@ -25,7 +25,7 @@ pub(super) struct Found {
 pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Result<Found, Error> {
     let job = &session.loaded.job;
     let excluded = excluded(session, drive).await?;
-    let mut seen = HashSet::new();
+    let mut seen = Drives::default();
     let mut listed = Vec::new();
     let mut warnings = Vec::new();
     for scope in &job.drives {
@@ -34,11 +34,10 @@ pub(super) async fn find_roots(session: &Session, drive: &Arc<dyn Drive>) -> Res
             warnings.push(format!("no drive answers to '{scope}'"));
         }
         for root in roots {
-            let id = root.entry.drive.clone();
-            if excluded.contains(&id) || !seen.insert(id.clone()) {
-                continue;
+            if !excluded.has(&root) && !seen.has(&root) {
+                seen.add(&root);
+                listed.push(root);
             }
-            listed.push(root);
         }
     }
     if listed.is_empty() {
@@ -72,21 +71,49 @@ fn tell(session: &Session, root: Root) -> NewRoot {
     }
 }
 
-/// The drives that `exclude-drives` names: by word, and for patterns and members by what they stand for.
-async fn excluded(session: &Session, drive: &Arc<dyn Drive>) -> Result<HashSet<DriveId>, Error> {
-    let mut excluded = HashSet::new();
+/// Drives, told by their word. A member's is the same one by id and by mail.
+#[derive(Debug, Default)]
+struct Drives {
+    words: HashSet<DriveId>,
+    /// In small letters, since mail addresses know no case.
+    members: HashSet<String>,
+}
+
+impl Drives {
+    fn add(&mut self, root: &Root) {
+        self.words.insert(root.entry.drive.clone());
+        self.members.extend(member_names(root).into_iter().flatten());
+    }
+
+    fn has(&self, root: &Root) -> bool {
+        let mut names = member_names(root).into_iter().flatten();
+        self.words.contains(&root.entry.drive) || names.any(|name| self.members.contains(&name))
+    }
+}
+
+/// The id and the mail of the member whose drive it is; nothing for other drives.
+fn member_names(root: &Root) -> [Option<String>; 2] {
+    let id = root.entry.drive.as_str().strip_prefix("users/");
+    match id.filter(|id| !id.contains('/')) {
+        Some(id) => [Some(id.to_lowercase()), Some(root.name.to_lowercase())],
+        None => [None, None],
+    }
+}
+
+/// The drives that `exclude-drives` names: by word, and for patterns by what they stand for.
+async fn excluded(session: &Session, drive: &Arc<dyn Drive>) -> Result<Drives, Error> {
+    let mut excluded = Drives::default();
     for scope in &session.loaded.job.exclude_drives {
-        excluded.insert(DriveId::new(scope.to_string()));
-        if matches!(
-            scope,
-            Scope::Users(_) | Scope::User(_) | Scope::SharedDrives(_) | Scope::Groups(_)
-        ) {
-            excluded.extend(
-                roots_of(drive, scope)
-                    .await?
-                    .into_iter()
-                    .map(|root| root.entry.drive),
-            );
+        excluded.words.insert(DriveId::new(scope.to_string()));
+        match scope {
+            Scope::User(member) => {
+                excluded.members.insert(member.to_lowercase());
+            }
+            Scope::Users(_) | Scope::SharedDrives(_) | Scope::Groups(_) => {
+                let roots = roots_of(drive, scope).await?;
+                roots.iter().for_each(|root| excluded.add(root));
+            }
+            _ => {}
         }
     }
     Ok(excluded)

@@ -12,6 +12,7 @@ use super::{Error, Session, connect, prune, publish, quotas};
 use crate::archive::{Archive, plain_or_derived};
 use crate::backup::{self, backup};
 use crate::blocking::blocking;
+use crate::browse::catalogue;
 use crate::details;
 use crate::drive::{Detail, Drive};
 use crate::entry::{Entry, Kind};
@@ -31,6 +32,10 @@ use crate::walk::{self, Progress, walk};
 /// from a lasting one.
 pub(super) const CONTENT_ATTEMPTS: u32 = 3;
 
+/// Passes that a run spends on the catalogue at most: an archive of many nights that has none gets one over some nights, or by the
+/// first `find`.
+const CATALOGUE_PASSES: usize = 1;
+
 /// How long transfers may go on after a stop was asked for: below the ten seconds that service managers give at the least
 /// (docker stop; systemd gives 90).
 pub(super) const GRACE: Duration = Duration::from_secs(8);
@@ -46,9 +51,9 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     let identity = connect::identity(tenant, &session.host).await?;
     let archive = open_archive(session, &identity).await?;
     let lock = lock(session, &archive, started).await?;
-    let begun = begin(session, &archive).await?;
+    let begun = begin(session, &archive, None).await?;
 
-    let ledger = begun.ledger.clone();
+    let (ledger, begun_run) = (begun.ledger.clone(), begun.run.clone());
     let mut ended = conclude(session, &drive, begun, &archive, started).await;
     // Looked at after the work, which may have renewed it.
     if let Ok(report) = &mut ended {
@@ -67,13 +72,26 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
     if is_over {
         let done = archive.clone();
         blocking(move || done.discard()).await?;
+    } else if let Err(error) = blocking(move || begun_run.seal_state()).await {
+        tracing::warn!(%error, "the state of this run cannot be sealed");
     }
     if let Ok(report) = &mut ended
         && report.snapshot.is_some()
     {
         prune::after_backup(session, &archive, &lock, report).await;
+        keep_catalogue(session, &archive).await;
     }
     ended
+}
+
+/// Adds the new night to what `find` asks, so that the next question need not. The run is complete without it.
+async fn keep_catalogue(session: &Session, archive: &Archive) {
+    let (archive, stop) = (archive.clone(), session.stop.clone());
+    let updating = blocking(move || catalogue(&archive, CATALOGUE_PASSES, &stop));
+    match session.around.unwatched(updating).await {
+        Ok(updated) => tracing::debug!(read = updated.read, left = updated.left, "the catalogue is kept"),
+        Err(error) => tracing::warn!(%error, "the catalogue for find cannot be written"),
+    }
 }
 
 /// Does the work of a run that has begun, and publishes its snapshot unless it was stopped.
@@ -167,16 +185,20 @@ async fn transfer(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> R
 }
 
 /// The details that take calls of their own; what a drive holds is told with its root.
-fn asked(depth: &[Depth]) -> Vec<Detail> {
-    let detail = |depth: &Depth| match depth {
+pub(super) fn asked(depth: &[Depth]) -> Vec<Detail> {
+    depth.iter().filter_map(|word| detail(*word)).collect()
+}
+
+/// The detail that a word of the job's `depth` asks for by calls of its own.
+pub(super) fn detail(depth: Depth) -> Option<Detail> {
+    match depth {
         Depth::Permissions => Some(Detail::Permissions),
         Depth::Links => Some(Detail::Link),
         Depth::Shares => Some(Detail::Share),
         Depth::Revisions => Some(Detail::Revisions),
         Depth::Trash => Some(Detail::Trash),
         Depth::Quota => None,
-    };
-    depth.iter().filter_map(detail).collect()
+    }
 }
 
 async fn list_and_fetch(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun) -> Result<(), Error> {
@@ -209,6 +231,7 @@ async fn list_and_fetch(session: &Session, drive: &Arc<dyn Drive>, begun: &Begun
             salt: crate::archive::fold(begun.run.id().as_str()),
         },
         throttle: Arc::new(Throttle::new(job.limits.bandwidth.map(Into::into))),
+        spool: None,
         grace: GRACE,
     };
     backup(

@@ -5,14 +5,12 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use globset::GlobBuilder;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::begin::holds_bytes;
 use crate::archive::{self, Archive, Snapshot};
 use crate::entry::Scope;
-use crate::filter::Filter;
+use crate::filter::{Filter, WordGlob};
 use crate::id::{DriveId, SnapshotId};
 use crate::job::SnapshotChoice;
 use crate::manifest::{self, Look, Outcome, Reader, Row};
@@ -26,14 +24,20 @@ const SNAPSHOTS_SEARCHED: usize = 70;
 /// Other copies of the same bytes that are tried.
 const COPIES_TRIED: usize = 4;
 
-/// The snapshot that a job means. `latest` and days mean complete ones alone; a name means that one, whatever it is.
+/// The snapshot that a job means. `latest` and days mean complete ones alone; a name means that one, complete or partial.
 pub(super) fn choose(
     archive: &Archive,
     choice: &SnapshotChoice,
     zone: Option<&TimeZone>,
 ) -> Result<Snapshot, archive::Error> {
     let (end, word) = match choice {
-        SnapshotChoice::Named(id) => return archive.snapshot(id),
+        SnapshotChoice::Named(id) => {
+            let snapshot = archive.snapshot(id)?;
+            return match snapshot.head.holds_bytes() {
+                true => Ok(snapshot),
+                false => Err(archive::Error::HoldsNoFiles(id.clone())),
+            };
+        }
         SnapshotChoice::Latest => (Timestamp::MAX, "latest".to_owned()),
         SnapshotChoice::Day(day) => {
             let zone = zone.cloned().unwrap_or_else(TimeZone::system);
@@ -50,7 +54,7 @@ pub(super) fn choose(
         .rev()
         .filter(|id| id.time().is_some_and(|time| time < end))
         .filter_map(|id| archive.snapshot(id).ok())
-        .find(|snapshot| holds_bytes(&snapshot.head.kind) && snapshot.is_complete())
+        .find(|snapshot| snapshot.head.holds_bytes() && snapshot.is_complete())
         .ok_or(archive::Error::NoSnapshot(word))
 }
 
@@ -102,11 +106,9 @@ pub(super) fn fits(scope: &Scope, drive: &SourceDrive) -> bool {
     if id.contains('/') {
         return false;
     }
-    let glob = GlobBuilder::new(&wanted.to_lowercase())
-        .build()
-        .map(|glob| glob.compile_matcher());
+    let glob = WordGlob::new(&wanted.to_lowercase(), false);
     [id, drive.name.as_str()].into_iter().any(|one| match &glob {
-        Ok(glob) => glob.is_match(one.to_lowercase()),
+        Ok(glob) => glob.is_match(&one.to_lowercase()),
         Err(_) => one.eq_ignore_ascii_case(wanted),
     })
 }

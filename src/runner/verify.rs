@@ -118,7 +118,7 @@ async fn compare(
         blocking(move || choose_snapshot(&archive, &SnapshotChoice::Latest, &TimeZone::UTC)).await
     };
     let snapshot = match newest {
-        Ok(snapshot) if snapshot.head.kind != "audit" => snapshot,
+        Ok(snapshot) if snapshot.head.holds_bytes() => snapshot,
         Ok(_) | Err(archive::Error::NoSnapshot(_)) => {
             report
                 .warnings

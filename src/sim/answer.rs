@@ -142,9 +142,9 @@ impl Answer {
                 content,
                 offset,
                 length,
-            } => match content.slice(offset, length.min(CHUNK)) {
-                Some(bytes) if length <= CHUNK => (Body::from(bytes), None),
-                _ => (Body::from_stream(parts(content, offset, length)), Some(length)),
+            } => match content.whole(offset, length) {
+                Some(bytes) => (Body::from(bytes), None),
+                None => (Body::from_stream(parts(content, offset, length)), Some(length)),
             },
         };
         let mut response = Response::new(body);

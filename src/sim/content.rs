@@ -1,5 +1,6 @@
 //! The bytes of files: made from a seed at any offset, read from disk, or held because a client sent them.
 
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -98,6 +99,23 @@ impl Content {
             }
             Self::Disk(_) => None,
         }
+    }
+
+    /// The same bytes when they are few. A small file on disk is read at once: a thread for it would cost more.
+    pub(super) fn whole(&self, offset: u64, length: u64) -> Option<Bytes> {
+        if length > CHUNK {
+            return None;
+        }
+        let Self::Disk(path) = self else {
+            return self.slice(offset, length);
+        };
+        let mut bytes = vec![0; usize::try_from(length).ok()?];
+        let mut file = std::fs::File::open(path).ok()?;
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset)).ok()?;
+        }
+        file.read_exact(&mut bytes).ok()?;
+        Some(bytes.into())
     }
 
     /// The SHA-256 of the first `size` bytes.

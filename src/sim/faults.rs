@@ -107,6 +107,8 @@ pub enum Action {
         #[serde(default = "plain_text")]
         content_type: String,
     },
+    /// Adds more headers than any answer has.
+    EndlessHeaders,
     /// Answers 401 as for an expired token.
     ExpiredToken,
     /// Answers as for a download or upload URL whose time is over.

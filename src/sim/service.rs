@@ -348,6 +348,13 @@ impl Service {
                     answer.headers.retain(|(name, _)| name != header::CONTENT_TYPE);
                     answer.headers.push((header::CONTENT_TYPE, content_type.clone()));
                 }
+                Action::EndlessHeaders => {
+                    let more = (0..ENDLESS).filter_map(|number| {
+                        let name = HeaderName::try_from(format!("x-more-{number}")).ok()?;
+                        Some((name, "0".repeat(100)))
+                    });
+                    answer.headers.extend(more);
+                }
                 Action::LostAnswer => begun.breaker.reset(),
                 Action::MutateListing { add, remove } => {
                     self.mutate(&begun.subject, add.as_deref(), remove.as_deref())
@@ -393,6 +400,9 @@ impl Service {
         });
     }
 }
+
+/// Headers that stand for headers without end: half a megabyte of them, where clients take 100 (hyper's `max_headers`).
+const ENDLESS: usize = 5_000;
 
 impl Begun {
     /// The cut of an upload's request, which is then not one of its answer.

@@ -157,6 +157,10 @@ pub fn verify(
         .map_or(1, NonZeroUsize::get);
 
     let mut summary = Summary::default();
+    heads::check_marker(archive, &ids, &mut |problem| {
+        summary.problems.add(problem.kind);
+        on_problem(&problem);
+    });
     let mut bad_buckets = [false; BUCKETS];
     for id in &ids {
         if stop.is_draining() {

@@ -33,8 +33,12 @@ pub enum Kind {
     Head,
     /// `TAIL.json` is missing, does not read, or contradicts the manifest.
     Tail,
-    /// `HEAD.json` tells another manifest of the snapshot before than that snapshot does.
+    /// `HEAD.json` tells another manifest or tail of the snapshot before than that snapshot has.
     Chain,
+    /// A file beside the manifest is missing, or not the one that the tail tells.
+    Beside,
+    /// `ARCHIVE.json` is not the one that the newest head tells.
+    Archive,
 }
 
 impl Kind {
@@ -53,6 +57,8 @@ impl Kind {
             Kind::Head => "head",
             Kind::Tail => "tail",
             Kind::Chain => "chain",
+            Kind::Beside => "beside",
+            Kind::Archive => "archive",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::files::{BLOCK, Checker, Expected, Found, digest_of};
 use super::heads::{Heads, is_gone};
 use super::problem::{Kind, Problem};
 use super::rotation::{BUCKETS, bucket_of};
-use crate::archive::{self, Archive};
+use crate::archive::{self, Archive, open_plain};
 use crate::coverage::Totals;
 use crate::entry::Kind as EntryKind;
 use crate::id::SnapshotId;
@@ -43,6 +43,9 @@ pub(super) struct Seen {
 
 /// Files handed to a thread at a time: so few that all threads end together, so many that handing over costs nothing.
 const BATCH: usize = 32;
+
+/// Bytes after which a batch is handed over all the same: large files go one by one, so that no thread is left with all of them.
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Unreadable rows that are told one by one; a manifest that is no CSV at all would have one a line.
 const BAD_ROWS_TOLD: u64 = 100;
@@ -174,6 +177,7 @@ fn read(
     let mut totals = Totals::default();
     let (mut bad_rows, mut failed_rows) = (0, 0);
     let mut batch = Vec::with_capacity(BATCH);
+    let mut batch_bytes = 0;
     for row in reader {
         if work.stop.is_draining() {
             return totals.rows;
@@ -199,6 +203,7 @@ fn read(
                 work.monitor.count(Counter::FilesListed, 1);
                 work.monitor
                     .count(Counter::BytesListed, expected.size.unwrap_or(0));
+                batch_bytes += expected.size.unwrap_or(0);
                 batch.push(expected);
             }
             Ok(None) => {}
@@ -206,7 +211,8 @@ fn read(
                 let _ = news.send(News::Problem(*problem));
             }
         }
-        if batch.len() == BATCH {
+        if batch.len() == BATCH || batch_bytes >= BATCH_BYTES {
+            batch_bytes = 0;
             let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
             if batches.send(full).is_err() {
                 return totals.rows;
@@ -221,7 +227,8 @@ fn read(
             format!("{bad_rows} rows do not read"),
         );
     }
-    if let Some(detail) = failures.verdict(bad_rows > 0) {
+    let by_rows = failures.verdict(bad_rows > 0);
+    if let Some(detail) = by_rows.or_else(|| work.heads.failures.clone().filter(|_| bad_rows == 0)) {
         say(Kind::Failures, "failures.csv", detail);
     }
     if let Some(tail) = work.heads.tail() {
@@ -337,7 +344,7 @@ fn find_extras(work: &Work<'_>, places: &mut Places, report: &mut dyn FnMut(Prob
 
 fn open(work: &Work<'_>, name: &str) -> Result<Reader<File>, String> {
     let path = work.archive.path().join(work.id.as_str()).join(name);
-    let file = File::open(path).map_err(|error| format!("it does not open: {error}"))?;
+    let file = open_plain(&path).map_err(|error| format!("it does not open: {error}"))?;
     Reader::new(file).map_err(|error| error.to_string())
 }
 

@@ -15,7 +15,7 @@ use drivejob::sim::{
 use drivejob::stop::{Stop, StopReason};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, Face, held, truth};
+use crate::support::{Bench, Face, held, link, truth};
 
 /// Every detail that costs calls.
 const DEPTH: &str = r#"["permissions", "links", "shares", "revisions", "trash", "quota"]"#;
@@ -119,23 +119,6 @@ fn detailed() -> World {
     };
     world.apply(&touch, 1_800_000_100_000).unwrap();
     world
-}
-
-/// Makes a link through the API, as a client does.
-async fn link(simulator: &Simulator, path: &str) {
-    let id = simulator.world().read(|world| {
-        let node = world.find(0, path).unwrap();
-        world.id_of(node)
-    });
-    let api = &simulator.endpoints().api;
-    let answer = reqwest::Client::new()
-        .post(format!("{api}/v1.0/users/me/drive/files/{id}/link"))
-        .bearer_auth(simulator.token())
-        .json(&json!({ "accessType": "ANYONE", "linkPermissionType": "DOWNLOAD" }))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
 }
 
 /// How often each detail was asked for since the counts began.
@@ -250,6 +233,60 @@ async fn depth_asks_once_for_each_thing_that_the_listing_points_at() {
         "{:?}",
         report.warnings
     );
+}
+
+/// What `drivejob plan --json` says.
+fn planned(bench: &Bench) -> Value {
+    let job = bench.job_file();
+    let output = bench
+        .program()
+        .args(["plan", "--json"])
+        .arg(job)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_prices_each_detail_as_the_run_then_costs() {
+    let simulator = Simulator::start(detailed(), Options::default()).await.unwrap();
+    link(&simulator, "/共有資料").await;
+    let bench = deep(&simulator).key("drives", r#"["me", "sharedrives/*", "groups/*"]"#);
+    for basis in ["sample", "snapshot"] {
+        let plan = planned(&bench);
+        assert!(plan["basis"].get(basis).is_some(), "{plan}");
+        let depth = plan["depth"].as_object().unwrap();
+        let words: Vec<&str> = depth.keys().map(String::as_str).collect();
+        assert_eq!(
+            words,
+            ["permissions", "links", "shares", "revisions", "trash", "quota"]
+        );
+        simulator.reset_calls();
+        bench.run_next_night().await.unwrap();
+        let mut priced = BTreeMap::new();
+        for (name, calls) in depth
+            .values()
+            .flat_map(|price| price["calls"].as_object().unwrap())
+        {
+            priced.insert(name.clone(), calls.as_u64().unwrap());
+        }
+        assert_eq!(priced, detail_calls(&simulator), "{basis}");
+        for (name, calls) in &priced {
+            assert_eq!(
+                plan["full"]["calls"][name].as_u64(),
+                Some(*calls),
+                "{basis} {name}"
+            );
+        }
+    }
+    // The classic API has none of these calls, and a plan says so.
+    let bench = audit(&simulator, Face::Classic).key("depth", DEPTH);
+    let job = bench.job_file();
+    let output = bench.program().arg("plan").arg(job).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("links: the classic API has no such call"), "{text}");
+    assert!(text.contains("quota: told with the drives"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,23 +416,18 @@ async fn an_audit_that_lists_again_tells_what_the_newer_listing_said() {
 }
 
 /// The cells of a CSV file, read by Python.
-fn python_cells(path: &std::path::Path) -> Option<Vec<Vec<String>>> {
+fn python_cells(path: &std::path::Path) -> Vec<Vec<String>> {
     let script = "import csv,json,sys\n\
         csv.field_size_limit(10**9)\n\
         json.dump(list(csv.reader(open(sys.argv[1],encoding='utf-8-sig',newline=''))),sys.stdout)";
-    let output = match Command::new("python3").arg("-c").arg(script).arg(path).output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!("SKIPPED: python3 cannot be started ({error})");
-            return None;
-        }
-    };
+    let output = Command::new("python3").arg("-c").arg(script).arg(path).output();
+    let output = output.expect("python3 is installed");
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Some(serde_json::from_slice(&output.stdout).unwrap())
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,10 +464,8 @@ async fn another_csv_reader_sees_the_same_cells_of_hostile_names() {
         };
         assert_eq!(starts_with_bom("manifest.csv"), bom == "true");
         assert_eq!(starts_with_bom("export.csv"), bom == "true");
-        let Some(cells) = python_cells(&folder.join("manifest.csv")) else {
-            return;
-        };
-        let exported = python_cells(&folder.join("export.csv")).unwrap();
+        let cells = python_cells(&folder.join("manifest.csv"));
+        let exported = python_cells(&folder.join("export.csv"));
         assert_eq!(cells.len(), rows.len() + 1);
         let column = |name: &str| cells[0].iter().position(|cell| cell == name).unwrap();
         let (path, id) = (column("path"), column("id"));

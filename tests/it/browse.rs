@@ -87,6 +87,7 @@ async fn what_is_not_there_is_said_with_a_way_out() {
     bench.run().await.unwrap();
     for (words, code, word) in [
         (&["ls", "archive", "/b"][..], 1, "has no '/b'"),
+        (&["ls", "archive", "users/1:/"], 1, "has no 'users/1"),
         (
             &["ls", "archive@2001-01-01"],
             2,

@@ -5,10 +5,10 @@ use std::fs;
 
 use drivejob::archive::Status as TailStatus;
 use drivejob::report::Status;
-use drivejob::sim::{Change, GeneratedSpec, Options, Simulator, Sizes, World};
-use serde_json::Value;
+use drivejob::sim::{Change, Flag, GeneratedSpec, Options, Simulator, Sizes, World};
+use serde_json::{Value, json};
 
-use crate::support::{Bench, Face, Held, truth};
+use crate::support::{Bench, Face, Held, add, link, modified, remove, touch, truth};
 
 fn world() -> World {
     World::generated(&GeneratedSpec {
@@ -170,6 +170,162 @@ fn assert_simulators_list(
     let gone = removed.iter().filter(|id| !expected.contains_key(*id)).count();
     assert_eq!(found("added") + gone, added);
     assert_eq!(found("removed") + gone, removed.len());
+}
+
+/// What `drivejob diff` tells, by path.
+fn told(bench: &Bench) -> BTreeMap<String, Vec<String>> {
+    let output = bench
+        .program()
+        .args(["diff", "archive", "--json"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let mut found = lines(&output.stdout);
+    found.pop();
+    let words = |change: &Value| serde_json::from_value(change["changes"].clone()).unwrap();
+    found
+        .iter()
+        .map(|change| (change["path"].as_str().unwrap().to_owned(), words(change)))
+        .collect()
+}
+
+fn expect(words: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
+    let words = words.iter().map(|(path, words)| {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        ((*path).to_owned(), words)
+    });
+    words.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_change_is_told_of_what_it_happened_to() {
+    let simulator = Simulator::start(World::demo(), Options::default()).await.unwrap();
+    let (shared_drive, colleague) = simulator.world().read(|world| {
+        let drives = (0..).map_while(|drive| world.drive_word(drive));
+        let colleague = drives
+            .clone()
+            .filter_map(|word| Some(word.strip_prefix("users/")?.to_owned()))
+            .nth(1);
+        let shared = drives.into_iter().find(|word| word.starts_with("sharedrives/"));
+        (shared.unwrap(), colleague.unwrap())
+    });
+    for name in ["touched", "renamed", "moved", "gone", "same", "both"] {
+        add(&simulator, &format!("/k/{name}.txt"), "as it was");
+    }
+    let me = || "me".to_owned();
+    let share = |path: &str| Change::Share {
+        drive: me(),
+        path: path.to_owned(),
+        with: vec![colleague.clone()],
+    };
+    for path in ["/k/linked", "/k/shared", "/k/unshared", "/l"] {
+        let change = Change::AddFolder {
+            drive: me(),
+            path: path.to_owned(),
+        };
+        simulator.change(&change).unwrap();
+    }
+    let change = Change::AddFolder {
+        drive: shared_drive.clone(),
+        path: "/closed".to_owned(),
+    };
+    simulator.change(&change).unwrap();
+    simulator.change(&share("/k/unshared")).unwrap();
+    let bench = Bench::new(&simulator, Face::V2)
+        .key("drives", r#"["me", "sharedrives/*"]"#)
+        .key("depth", r#"["permissions", "links", "shares"]"#)
+        .table("[alarms]\nnew-public-links = true");
+    bench.run().await.unwrap();
+
+    add(&simulator, "/k/new.txt", "new");
+    remove(&simulator, "/k/gone.txt");
+    touch(&simulator, "/k/touched.txt");
+    touch(&simulator, "/k/both.txt");
+    for (path, name) in [
+        ("/k/renamed.txt", "renamed too.txt"),
+        ("/k/both.txt", "both too.txt"),
+    ] {
+        let change = Change::Rename {
+            drive: me(),
+            path: path.to_owned(),
+            name: name.to_owned(),
+        };
+        simulator.change(&change).unwrap();
+    }
+    for path in ["/k/moved.txt", "/k/both too.txt"] {
+        let change = Change::Move {
+            drive: me(),
+            path: path.to_owned(),
+            to: "/l".to_owned(),
+        };
+        simulator.change(&change).unwrap();
+    }
+    // Other bytes of the same size and time are seen when a file is fetched, as here where the copy is lost.
+    let change = Change::Touch {
+        drive: me(),
+        path: "/k/same.txt".to_owned(),
+        size: None,
+        seed: None,
+        modified: Some(modified(&simulator, "/k/same.txt")),
+    };
+    simulator.change(&change).unwrap();
+    let same = bench
+        .shelf()
+        .rows()
+        .into_iter()
+        .find(|row| row.path.as_str() == "/k/same.txt");
+    let copy = same.unwrap().stored_at.unwrap();
+    fs::remove_file(bench.shelf().newest().path.parent().unwrap().join(copy)).unwrap();
+    link(&simulator, "/k/linked").await;
+    simulator.change(&share("/k/linked")).unwrap();
+    simulator.change(&share("/k/shared")).unwrap();
+    let change = Change::Unshare {
+        drive: me(),
+        path: "/k/unshared".to_owned(),
+    };
+    simulator.change(&change).unwrap();
+    let change = Change::Flag {
+        drive: shared_drive,
+        path: "/closed".to_owned(),
+        flag: Flag::HasPermission,
+        on: true,
+    };
+    simulator.change(&change).unwrap();
+
+    let report = bench.run_next_night().await.unwrap();
+    assert_eq!(report.status, Status::Complete, "{report:?}");
+    let expected = expect(&[
+        ("/closed", &["access"]),
+        ("/k/gone.txt", &["removed"]),
+        ("/k/linked", &["access"]),
+        ("/k/new.txt", &["added"]),
+        ("/k/renamed too.txt", &["renamed"]),
+        ("/k/same.txt", &["content"]),
+        ("/k/shared", &["access"]),
+        ("/k/touched.txt", &["changed"]),
+        ("/k/unshared", &["access"]),
+        ("/l/both too.txt", &["renamed", "moved", "changed"]),
+        ("/l/moved.txt", &["moved"]),
+    ]);
+    assert_eq!(told(&bench), expected);
+    assert_eq!(report.alarms.raised[0].0, "new-public-links");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_member_who_changed_it_last_is_told() {
+    let simulator = Simulator::start(World::demo(), Options::default()).await.unwrap();
+    add(&simulator, "/kept.txt", "text");
+    let bench = Bench::new(&simulator, Face::Classic).key("kind", "\"audit\"");
+    bench.run().await.unwrap();
+    let change = Change::SetField {
+        drive: "me".to_owned(),
+        path: "/kept.txt".to_owned(),
+        name: "updateUser".to_owned(),
+        value: json!("99999999"),
+    };
+    simulator.change(&change).unwrap();
+    bench.run_next_night().await.unwrap();
+    assert_eq!(told(&bench), expect(&[("/kept.txt", &["owner"])]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,15 +2,21 @@
 //! wrong is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use drivejob::archive::Status as TailStatus;
+use drivejob::id::DriveId;
 use drivejob::manifest::Outcome;
+use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Transfer, Waiting};
 use drivejob::report::{Report, Status};
 use drivejob::runner;
-use drivejob::sim::{Action, Options, Rule, Simulator, World};
+use drivejob::sim::{Action, Change, Options, Rule, SharedWorld, Simulator, World};
+use drivejob::stop::Stop;
 use futures::StreamExt;
 
 use crate::support::{Bench, Face};
+
+mod uploads;
 
 /// 2024-05-01T00:00:00Z
 const MAY: i64 = 1_714_521_600_000;
@@ -37,6 +43,69 @@ fn world() -> World {
     world.add_file(root, "empty.txt", 0, 12, MAY);
     world.add_file(root, "small.txt", 1_000, 13, MAY);
     world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_the_service_has_forgotten_costs_one_listing_of_the_folder() {
+    for code in [400, 404] {
+        let simulator = Simulator::start(world(), options()).await.unwrap();
+        // The third page of the folder with seven files.
+        let rule = Rule::new("drive.list", status(code, &[], None))
+            .about("a")
+            .from_call(3);
+        simulator.faults().add(rule).unwrap();
+        let bench = Bench::new(&simulator, Face::V2);
+        let report = bench.run().await.unwrap();
+        assert_eq!(report.status, Status::Complete, "{}", report.to_text());
+        assert_eq!(report.warnings, Vec::<String>::new());
+        assert_eq!(simulator.faults().unreached(), []);
+        bench.shelf().assert_holds(&simulator.world(), 0);
+        // Three pages of `a`, three more from its beginning, one page of `b`.
+        assert_eq!(simulator.calls().of("drive.list"), 7, "{code}");
+    }
+}
+
+/// Changes a file when the listing that has it is done.
+#[derive(Debug)]
+struct ChangesAfterListing(SharedWorld);
+
+impl Monitor for ChangesAfterListing {
+    fn call(&self, operation: &'static str, _: Option<u16>) {
+        if operation == "drive.list-root" {
+            let change = Change::Touch {
+                drive: "me".to_owned(),
+                path: "/grows.txt".to_owned(),
+                size: Some(1_234),
+                seed: Some(99),
+                modified: None,
+            };
+            self.0
+                .write(|world| world.apply(&change, MAY + 86_400_000))
+                .unwrap();
+        }
+    }
+    fn count(&self, _: Counter, _: u64) {}
+    fn transfer(&self, _: usize, _: Transfer<'_>) {}
+    fn waiting(&self, _: &Waiting) {}
+    fn problem(&self, _: &str, _: &str) {}
+    fn phase(&self, _: Phase) {}
+    fn drive(&self, _: &DriveId, _: DriveState) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_grows_or_shrinks_behind_its_listing_is_stored_as_it_is_now() {
+    for listed in [1_000, 2_000] {
+        let mut world = World::new();
+        world.add_member("山田", "太郎", "taro@example.com");
+        let root = world.root(0).unwrap();
+        world.add_file(root, "grows.txt", listed, 7, MAY);
+        let simulator = Simulator::start(world, Options::default()).await.unwrap();
+        let bench = Bench::new(&simulator, Face::V2);
+        let monitor = Arc::new(ChangesAfterListing(simulator.world()));
+        let report = bench.run_with(monitor, Stop::new()).await.unwrap();
+        assert_eq!(report.status, Status::Complete, "{}", report.to_text());
+        bench.shelf().assert_holds(&simulator.world(), 0);
+    }
 }
 
 /// One fault: what happens, how often (0 = from then on always), and what it is called in the table.
@@ -127,6 +196,8 @@ fn general() -> Vec<Fault> {
                 content_type: "text/html".to_owned(),
             },
         ),
+        once("endless headers", Action::EndlessHeaders),
+        always("endless headers always", Action::EndlessHeaders),
         once("expired token", Action::ExpiredToken),
         once("redirect loop", Action::RedirectLoop),
         always("redirect loop always", Action::RedirectLoop),
@@ -299,6 +370,36 @@ fn content() -> Vec<Fault> {
     ]
 }
 
+/// Faults that only an answer with these fields can have.
+fn fields(names: &[&'static str], numbers: &[&'static str]) -> Vec<Fault> {
+    let kinds: [(&str, fn(String) -> Action); 3] = [
+        ("no", |name| Action::MissingField { name }),
+        ("null", |name| Action::NullField { name }),
+        ("wrong", |name| Action::WrongType { name }),
+    ];
+    let mut faults = Vec::new();
+    for name in names.iter().chain(numbers) {
+        for (word, action) in kinds {
+            faults.push(Fault {
+                label: format!("{word} {name}").leak(),
+                action: action((*name).to_owned()),
+                times: 1,
+            });
+        }
+    }
+    for name in numbers {
+        faults.push(Fault {
+            label: format!("huge {name}").leak(),
+            action: Action::HugeNumber {
+                name: (*name).to_owned(),
+            },
+            times: 1,
+        });
+    }
+    faults.push(once("deep nesting", Action::DeepNesting { levels: 10_000 }));
+    faults
+}
+
 /// What one line of the table is about.
 struct Case {
     operation: &'static str,
@@ -375,7 +476,8 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
         // Once the fault is over, the next night makes everything good.
         simulator.faults().clear();
         let report = bench.run_next_night().await.unwrap();
-        assert_eq!(report.status, Status::Complete, "{name}, the night after");
+        let text = report.to_text();
+        assert_eq!(report.status, Status::Complete, "{name}, the night after: {text}");
         bench.shelf().assert_holds(&simulator.world(), 0);
     }
     format!("{name}: {end};{further}")
@@ -432,13 +534,21 @@ fn end_of(report: &Report, bench: &Bench, simulator: &Simulator, name: &str) -> 
 fn cases() -> Vec<Case> {
     let join = |one: Vec<Fault>, other: Vec<Fault>| one.into_iter().chain(other).collect::<Vec<Fault>>();
     [
-        ("oauth.token", "", general()),
-        ("drive.get", "", general()),
+        (
+            "oauth.token",
+            "",
+            join(general(), fields(&["access_token"], &["expires_in"])),
+        ),
+        ("drive.get", "", join(general(), fields(&[], &["total", "used"]))),
         ("drive.list-root", "", general()),
         ("drive.list", "a", join(general(), listing())),
         ("drive.download", "small.txt", general()),
         ("storage.download", "big.bin", join(general(), content())),
-        ("classic.server-token", "", general()),
+        (
+            "classic.server-token",
+            "",
+            join(general(), fields(&["access_token"], &["expires_in"])),
+        ),
         ("classic.root", "", general()),
         ("classic.list", "a", join(general(), classic(listing()))),
         ("classic.download", "big.bin", join(general(), content())),
@@ -477,7 +587,12 @@ async fn every_fault_at_every_call_ends_as_the_table_says() {
     let mut found: Vec<(usize, String)> = futures::stream::iter(runs).buffer_unordered(24).collect().await;
     found.sort();
     let found: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
-    let expected: Vec<&str> = include_str!("faults/ends.txt").lines().collect();
+    assert_table(&found, include_str!("faults/ends.txt"));
+}
+
+/// Compares lines with those of a table, and shows all that differ.
+fn assert_table(found: &[String], table: &str) {
+    let expected: Vec<&str> = table.lines().collect();
     let differing: Vec<String> = found
         .iter()
         .map(String::as_str)

@@ -456,7 +456,8 @@ fn defaults_are_those_of_the_documents() {
     assert_eq!(
         format!("{:?}", job(&format!("{BASE}{DRIVES}")).limits),
         "Limits { listings: 4, transfers: 8, uploads: 4, bandwidth: None, requests_per_minute: None, \
-         attempts: 6, retry_for: 900s, timeout: 60s, minimum_rate: 1000, stall_after: 1800s }"
+         attempts: 6, retry_for: 900s, timeout: 60s, minimum_rate: 1000, stall_after: 1800s, \
+         spool: 8589934592 }"
     );
 }
 

@@ -16,6 +16,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("stop", &[]),
     // Layer 1: text and decisions.
     ("manifest", VALUES),
+    ("depth", &["id", "entry", "manifest"]),
     ("coverage", &["id", "entry", "manifest"]),
     ("plan", &["id", "path", "entry", "filter", "manifest", "coverage"]),
     ("job", &["id", "path", "entry", "filter", "plan", "secret"]),
@@ -30,7 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("metrics", &["monitor", "manifest", "coverage", "report"]),
     (
         "estimate",
-        &["id", "path", "entry", "manifest", "coverage", "report"],
+        &["id", "path", "entry", "manifest", "depth", "coverage", "report"],
     ),
     // Layer 2: edges.
     ("drive", VALUES),
@@ -40,7 +41,9 @@ const MODULES: &[(&str, &[&str])] = &[
     ),
     (
         "api",
-        &["id", "path", "entry", "monitor", "secret", "stop", "drive"],
+        &[
+            "id", "path", "entry", "filter", "monitor", "secret", "stop", "drive",
+        ],
     ),
     ("archive", &["id", "path", "entry", "manifest", "coverage"]),
     ("sim", &[]),
@@ -48,6 +51,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // Layer 3: operations.
     ("throttle", &[]),
     ("walk", OPERATION),
+    ("keep", OPERATION),
     ("fetch", OPERATION),
     ("details", OPERATION),
     ("backup", OPERATION),
@@ -71,6 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "id",
             "path",
             "entry",
+            "filter",
             "stop",
             "manifest",
             "report",
@@ -90,9 +95,9 @@ const MODULES: &[(&str, &[&str])] = &[
 const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", "stop"];
 
 const OPERATION: &[&str] = &[
-    "id", "path", "entry", "filter", "monitor", "stop", "manifest", "coverage", "plan", "report", "drive",
-    "ledger", "archive", "blocking", "throttle", "walk", "fetch", "backup", "ledger", "archive", "walk",
-    "fetch", "backup", "restore",
+    "id", "path", "entry", "filter", "monitor", "stop", "manifest", "depth", "coverage", "plan", "report",
+    "drive", "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "ledger",
+    "archive", "walk", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
@@ -104,6 +109,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("tracing_subscriber", "src/cli/"),
     ("axum", "src/sim/"),
     ("csv", "src/manifest/"),
+    ("globset", "src/filter/"),
     ("toml", "src/job/"),
     ("schemars", "src/job/"),
     ("rusqlite", "src/ledger/"),

@@ -1,6 +1,6 @@
 //! A tenant moves into another one, pass by pass, while people go on working in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use drivejob::monitor::Silent;
 use drivejob::report::Status;
 use drivejob::runner;
 use drivejob::sim::{Change, GeneratedSpec, Options, Simulator, Sizes, TOKEN_VARIABLE, TenantSpec, World};
@@ -307,13 +308,103 @@ async fn what_the_map_does_not_name_is_told_before_the_first_byte() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_names_what_has_no_place_and_counts_what_a_pass_then_costs() {
+    let case = Move::new().await;
+    let plan = || async {
+        let job = &case.bench;
+        runner::plan_delivery(job.loaded(), &job.host(), Arc::new(Silent))
+            .await
+            .unwrap()
+    };
+    let planned = plan().await.delivery;
+    assert!(!case.bench.shelf().path().exists(), "a plan makes no archive");
+    let drives = members() + 1;
+    assert_eq!((planned.unmapped.len(), planned.drives.len()), (0, drives));
+    assert!(planned.from.starts_with("listings of"), "{}", planned.from);
+    assert!(
+        planned
+            .drives
+            .iter()
+            .all(|drive| drive.files == 14 && drive.folders == 5)
+    );
+    // Of shared drives nobody says what they hold.
+    assert_eq!(
+        planned.drives.iter().filter(|drive| drive.room.is_some()).count(),
+        members()
+    );
+    let (source, target) = (planned.source.clone().unwrap(), planned.target.clone().unwrap());
+    case.old.reset_calls();
+    case.new.reset_calls();
+    let (report, _) = case.run(&[]).await;
+    assert_eq!(report.status, Status::Complete, "{}", report.to_text());
+    let same = |simulator: &Simulator, foretold: &BTreeMap<String, u64>, names: &[&str]| {
+        for name in names {
+            let told = foretold.get(*name).copied().unwrap_or(0);
+            assert_eq!(simulator.calls().of(name), told, "{name}");
+        }
+    };
+    same(
+        &case.old,
+        &source.load.calls,
+        &[
+            "drive.list-root",
+            "drive.list",
+            "drive.download",
+            "storage.download",
+            "sharedrive.list",
+        ],
+    );
+    same(
+        &case.new,
+        &target.load.calls,
+        &[
+            "drive.list-root",
+            "drive.create-folder-root",
+            "drive.create-folder",
+            "drive.upload-url-root",
+            "drive.upload-url",
+            "sharedrive.upload-url",
+            "storage.upload",
+        ],
+    );
+    // The next plan knows the source from the snapshot, and finds everything in its place.
+    case.old.reset_calls();
+    let planned = plan().await.delivery;
+    assert!(planned.from.starts_with("snapshot "), "{}", planned.from);
+    assert_eq!(planned.files.keys().collect::<Vec<_>>(), [&"already-there"]);
+    assert_eq!(case.old.calls().of("drive.list"), 0);
+
+    // Without a place to go, a drive is named first, and in the scan.
+    case.bench.write(
+        "map.csv",
+        "source,target\nusers/*@example.com,users/*@example.com\n",
+    );
+    let planned = plan().await;
+    assert_eq!(planned.delivery.unmapped.len(), 1);
+    let text = planned.delivery.to_text();
+    assert!(
+        text.lines()
+            .nth(3)
+            .unwrap()
+            .starts_with("  unmapped    sharedrives/"),
+        "{text}"
+    );
+    let (scan, problems) = planned.write_readiness(Vec::new(), false).await.unwrap();
+    assert_eq!(problems, 1);
+    assert!(
+        String::from_utf8(scan)
+            .unwrap()
+            .contains("\nunmapped,sharedrives/")
+    );
+}
+
 #[test]
 fn what_is_not_whole_is_refused_before_it_begins() {
     let bench = Bench::empty()
         .key("kind", "\"migrate\"")
         .key("tenant", "\"tenant.toml\"")
         .key("target", "\"tenant.toml\"")
-        .key("keep", "\"manifest\"")
         .key("to", "\"folder:x\"");
     let error = runner::load(&bench.job_file()).unwrap_err();
     let keys: BTreeSet<String> = error
@@ -321,5 +412,5 @@ fn what_is_not_whole_is_refused_before_it_begins() {
         .iter()
         .map(|problem| problem.key.clone())
         .collect();
-    assert_eq!(keys, ["keep", "to"].map(str::to_owned).into());
+    assert_eq!(keys, ["to".to_owned()].into());
 }

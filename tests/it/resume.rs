@@ -8,7 +8,7 @@ use drivejob::ledger::Ledger;
 use drivejob::manifest::Outcome;
 use drivejob::monitor::Counter;
 use drivejob::report::Status;
-use drivejob::sim::{Change, Options, World};
+use drivejob::sim::{Action, Change, Options, Rule, World};
 
 use crate::support::lab::{
     How, Lab, StopAt, TRANSFERS, Told, assert_clean, assert_whole, comparable, complete, names, small_world,
@@ -233,6 +233,59 @@ fn half_a_large_file_whose_bytes_were_altered_starts_again() {
     complete(&bench);
     bench.shelf().assert_holds(&lab.world(), 0);
     assert_clean(&bench);
+}
+
+#[test]
+fn a_large_folder_that_was_half_listed_is_listed_to_its_end() {
+    let options = Options {
+        v2_page: 4,
+        ..Options::default()
+    };
+    let mut world = World::new();
+    world.add_member("山田", "太郎", "taro@example.com");
+    let root = world.root(0).unwrap();
+    for number in 0..120 {
+        world.add_file(root, &format!("f{number}"), 10, number, 1_711_929_600_000);
+    }
+    let lab = Lab::new(world, options);
+    let bench = lab.bounded();
+    let pages = |told| u64::from(matches!(told, Told::Count(Counter::PagesRead, _)));
+    let (listener, stop) = StopAt::new(How::Abort, 20, pages);
+    let report = start(&bench, listener, stop).unwrap();
+    assert_eq!(report.status, Status::Interrupted);
+    // Twenty pages come a second time: no sign that the listing runs in a circle.
+    let report = complete(&bench);
+    assert_eq!(report.warnings, Vec::<String>::new());
+    bench.shelf().assert_holds(&lab.world(), 0);
+    assert!(
+        (120..=120 + TRANSFERS).contains(&lab.downloads()),
+        "what was under way comes again, and no more"
+    );
+}
+
+#[test]
+fn a_stop_while_a_token_is_renewed_loses_no_token() {
+    let options = Options {
+        rotate_refresh_tokens: true,
+        ..Options::default()
+    };
+    let lab = Lab::new(small_world(8), options);
+    let bench = Bench::with_refresh_token(&lab.simulator);
+    // The service has given the new token, and its answer is on the way, when the run is stopped at once.
+    let slow = Action::SlowDrip {
+        bytes_per_second: 500,
+    };
+    lab.simulator
+        .faults()
+        .add(Rule::new("oauth.token", slow))
+        .unwrap();
+    let (listener, stop) = StopAt::new(How::Abort, 1, |told| u64::from(matches!(told, Told::Call)));
+    let report = start(&bench, listener, stop).unwrap();
+    assert_eq!(report.status, Status::Interrupted);
+    assert_eq!(lab.simulator.faults().unreached(), []);
+    lab.simulator.end_access_tokens();
+    complete(&bench);
+    bench.shelf().assert_holds(&lab.world(), 0);
 }
 
 #[test]

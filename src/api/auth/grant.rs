@@ -96,6 +96,19 @@ impl Grants {
         })
     }
 
+    /// The secrets that were given.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let given = &self.credentials;
+        let all = [
+            &given.client_secret,
+            &given.refresh_token,
+            &given.access_token,
+            &given.private_key,
+            &given.consumer_key,
+        ];
+        all.into_iter().flatten().cloned().collect()
+    }
+
     /// The bearer whose token serves: a directory call is made with the member's token where there is no service
     /// account.
     pub(super) fn same_as<'a>(&self, bearer: &'a Bearer) -> &'a Bearer {

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
 
 use super::http::{Client, HeaderName, HeaderValue};
 use super::{Config, ConnectError, Dialect};
@@ -115,7 +117,7 @@ impl Bearer {
 #[derive(Clone)]
 pub(super) struct Authorization {
     /// The headers, marked as secrets.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub headers: Arc<[(HeaderName, HeaderValue)]>,
     /// Which renewal the token comes from.
     pub generation: u64,
 }
@@ -127,6 +129,22 @@ struct Token {
     generation: u64,
     /// When it is renewed without being refused first.
     renew_at: Option<Timestamp>,
+    /// The headers that carry it, once they are made.
+    headers: Option<Arc<[(HeaderName, HeaderValue)]>>,
+}
+
+/// Renewals of members' tokens that are under way in this process.
+static RENEWALS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until no member's token is being renewed, but not longer than `patience`. A refresh token may be good once only:
+/// were the program to end between the service's answer and the token store, the old token would be dead and the new one
+/// with nobody.
+pub async fn settle(patience: Duration) {
+    RENEWALS.close();
+    let settled = tokio::time::timeout(patience, RENEWALS.wait()).await;
+    if settled.is_err() {
+        tracing::warn!("a token was still being renewed when the run ended; it may be lost");
+    }
 }
 
 /// What is known of one bearer.
@@ -194,7 +212,7 @@ impl Keys {
         let state = self.state(bearer);
         let mut guard = state.lock_owned().await;
         let now = client.clock().now();
-        match &*guard {
+        match &mut *guard {
             State::Good(token)
                 if Some(token.generation) != stale && token.renew_at.is_none_or(|time| now < time) =>
             {
@@ -213,8 +231,12 @@ impl Keys {
         let grants = Arc::clone(&self.grants);
         let owned = bearer.clone();
         let client = Arc::clone(client);
-        let renewal = tokio::spawn(async move { renew(&grants, &client, &owned, &mut guard).await });
-        let token = renewal.await.map_err(|_| {
+        let renewing = async move { renew(&grants, &client, &owned, &mut guard).await };
+        let renewal = match bearer {
+            Bearer::Member => RENEWALS.spawn(renewing),
+            Bearer::Delegated(_) | Bearer::Directory => tokio::spawn(renewing),
+        };
+        let mut token = renewal.await.map_err(|_| {
             Error::new(
                 ErrorKind::Cancelled,
                 grant::OPERATION,
@@ -222,10 +244,16 @@ impl Keys {
                 "the program ended",
             )
         })??;
-        self.headers(&token)
+        self.headers(&mut token)
     }
 
-    fn headers(&self, token: &Token) -> Result<Authorization> {
+    fn headers(&self, token: &mut Token) -> Result<Authorization> {
+        if let Some(headers) = &token.headers {
+            return Ok(Authorization {
+                headers: Arc::clone(headers),
+                generation: token.generation,
+            });
+        }
         let wrong = || {
             Error::new(
                 ErrorKind::Unauthenticated,
@@ -243,10 +271,29 @@ impl Keys {
             value.set_sensitive(true);
             headers.push((HeaderName::from_static("consumerkey"), value));
         }
+        let headers: Arc<[_]> = headers.into();
+        token.headers = Some(Arc::clone(&headers));
         Ok(Authorization {
             headers,
             generation: token.generation,
         })
+    }
+
+    /// A text of the service without the secrets that we know: an error page may repeat what it was sent.
+    pub(super) fn without_secrets(&self, text: Bytes) -> Bytes {
+        let states: Vec<_> = {
+            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.values().map(|slot| Arc::clone(&slot.state)).collect()
+        };
+        let mut secrets = self.grants.secrets();
+        for state in states {
+            if let Ok(state) = state.try_lock()
+                && let State::Good(token) = &*state
+            {
+                secrets.push(token.text.clone());
+            }
+        }
+        without(text, secrets.iter().map(Secret::reveal))
     }
 
     fn state(&self, bearer: &Bearer) -> Arc<tokio::sync::Mutex<State>> {
@@ -264,6 +311,21 @@ impl Keys {
         slot.used = self.uses.fetch_add(1, Ordering::Relaxed);
         Arc::clone(&slot.state)
     }
+}
+
+/// Shorter words stand in texts by chance; no secret of the service is as short.
+const SHORTEST_SECRET: usize = 8;
+
+/// A text in which the secrets are hidden.
+pub(super) fn without<'a>(text: Bytes, secrets: impl Iterator<Item = &'a str>) -> Bytes {
+    let mut hidden: Option<String> = None;
+    for secret in secrets.filter(|secret| secret.len() >= SHORTEST_SECRET) {
+        let whole = hidden.get_or_insert_with(|| String::from_utf8_lossy(&text).into_owned());
+        if whole.contains(secret) {
+            *whole = whole.replace(secret, "(secret)");
+        }
+    }
+    hidden.map_or(text, Bytes::from)
 }
 
 /// Gets a token for a bearer and keeps it.
@@ -285,6 +347,7 @@ async fn renew(
                     .lifetime
                     .and_then(|time| now.checked_add(time.saturating_sub(margin(time))).ok()),
                 text: granted.text,
+                headers: None,
                 generation: before.map_or(1, |token| token.generation + 1),
             };
             **guard = State::Good(token.clone());

@@ -161,6 +161,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::api::tests::hostile::body;
 
     #[tokio::test]
     async fn tokens_are_kept_private_and_whole() {
@@ -196,5 +197,31 @@ mod tests {
         std::fs::write(&path, "secret-text").unwrap();
         let error = read(&path).unwrap_err().to_string();
         assert!(!error.contains("secret-text"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_store_is_read_or_refused_without_a_word_of_it(text in body(serde_json::json!({
+            "refresh_token": "hidden-r1", "stored_at": "2026-11-23T02:00:00Z", "access_token": "hidden-a1",
+            "expires_at": "2026-11-23T03:00:00Z",
+        }))) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("t");
+            private(OpenOptions::new().create_new(true).write(true))
+                .open(&path)
+                .and_then(|mut file| file.write_all(&text))
+                .unwrap();
+            match read(&path) {
+                Ok(stored) => {
+                    let stored = stored.unwrap();
+                    let printed = format!("{stored:?}");
+                    proptest::prop_assert!(!printed.contains("hidden"));
+                    let again: Stored = serde_json::from_str(&serde_json::to_string(&stored).unwrap()).unwrap();
+                    proptest::prop_assert_eq!(again.refresh_token, stored.refresh_token);
+                    proptest::prop_assert_eq!(again.expires_at, stored.expires_at);
+                }
+                Err(error) => proptest::prop_assert!(!error.to_string().contains("hidden")),
+            }
+        }
     }
 }

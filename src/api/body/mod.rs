@@ -31,6 +31,8 @@ pub(super) struct Source {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The size in the listing.
     pub listed: Option<u64>,
+    /// Whether the file, by its name, may be a page itself: HTML or JSON.
+    pub may_be_page: bool,
     /// Whether the first address gives the bytes itself, so that a range may be asked of it.
     pub direct: bool,
 }
@@ -245,10 +247,14 @@ impl Fetcher {
         if begin > 0 && whole.is_some() && self.whole.is_some() && whole != self.whole {
             return Checked::StartAnew("the content changed meanwhile".to_owned());
         }
+        let kind = reply.header("content-type").unwrap_or_default();
+        if self.source.listed.is_none() && !self.source.may_be_page && is_page(kind) {
+            let message = format!("a page came, and no listed size tells whether it is the content ({kind})");
+            return Checked::Wrong(ErrorKind::Protocol, message);
+        }
         if let (Some(whole), Some(listed)) = (whole, self.source.listed)
             && whole != listed
         {
-            let kind = reply.header("content-type").unwrap_or_default();
             let message = format!("{whole} bytes were told, {listed} are listed ({kind})");
             tracing::debug!(operation = work.operation, message, "a content of another length");
             return Checked::Wrong(
@@ -296,7 +302,7 @@ impl Fetcher {
             401 | 403 => ErrorKind::Denied,
             _ => ErrorKind::Protocol,
         };
-        let message = format!("{} for a fresh address", refusal.message());
+        let message = format!("at a fresh address too, {}", refusal.message());
         self.final_error(work, kind, message)
     }
 }
@@ -356,7 +362,13 @@ impl Body {
                 let message = format!("the content ended after {} bytes", self.position);
                 self.broke(message).await
             }
-            Err(Broken { message, .. }) => self.broke(message).await,
+            Err(Broken { slow, message, .. }) => {
+                if slow && !self.fetcher.budget.slow() {
+                    let unavailable = ErrorKind::Unavailable { retry_after: None };
+                    return Err(self.error(unavailable, message));
+                }
+                self.broke(message).await
+            }
         }
     }
 
@@ -405,21 +417,46 @@ impl Body {
     }
 }
 
-/// `bytes 5-9/10`: the first offset and the whole length, `None` for `*`.
+/// `bytes 5-9/10`: the first offset and the whole length, `None` for `*`. Figures that do not fit together are no range.
 fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, whole) = text.trim().strip_prefix("bytes")?.trim().split_once('/')?;
-    let (first, _) = range.split_once('-')?;
+    let number = |digits: &str| -> Option<u64> {
+        let digits = digits.trim();
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        if plain { digits.parse().ok() } else { None }
+    };
+    let (unit, range) = text.trim().split_once(' ')?;
+    let (range, whole) = range.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (number(first)?, number(last)?);
     let whole = match whole.trim() {
         "*" => None,
-        whole => Some(whole.parse().ok()?),
+        whole => Some(number(whole)?),
     };
-    Some((first.trim().parse().ok()?, whole))
+    let fits = first <= last && whole.is_none_or(|whole| last < whole);
+    (unit.eq_ignore_ascii_case("bytes") && fits).then_some((first, whole))
 }
 
 /// Only a strong tag may stand in `If-Range` (RFC 9110, section 13.1.5).
 fn strong_tag(reply: &Reply) -> Option<HeaderValue> {
     let tag = reply.headers.get("etag")?;
     tag.as_bytes().starts_with(b"\"").then(|| tag.clone())
+}
+
+/// Whether a file of this name may well come with the content type of a page.
+pub(super) fn may_be_page(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    [
+        "html",
+        "htm",
+        "xhtml",
+        "json",
+        "map",
+        "webmanifest",
+        "geojson",
+        "ipynb",
+    ]
+    .iter()
+    .any(|known| known.eq_ignore_ascii_case(ending))
 }
 
 /// Whether a content type is that of an error page.

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::StreamExt;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::content_range;
@@ -188,6 +191,91 @@ async fn two_breaks_without_a_byte_ask_for_a_fresh_address() {
     assert_eq!(calls, [true, false, false, false, true, false]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_content_that_only_trickles_is_begun_again() {
+    let trickle = |reply: Reply| reply.drip(1, Duration::from_secs(21));
+    let server = store(move |seen, count| match from(seen) {
+        None => trickle(Reply::new(200, CONTENT)),
+        // Three bytes came in a minute; the next connection brings the rest at once.
+        Some(first) if count == 1 => part(first),
+        Some(_) => Reply::new(500, ""),
+    })
+    .await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = 1;
+    let (drive, tally) = server.connect(config);
+    let (bytes, steps) = collect(drive.download(&file("a", 10), 0).await.unwrap()).await;
+    assert_eq!(bytes.unwrap(), CONTENT);
+    assert_eq!(steps, ["resumed"]);
+    assert_eq!(server.seen()[2].header("range"), Some("bytes=3-"));
+    assert_eq!(tally.get(Counter::Retries), 1);
+    // Where any rate is good enough, it just takes its time.
+    let server = store(move |_, _| trickle(Reply::new(200, CONTENT))).await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = 0;
+    let (bytes, steps) = collect(
+        server
+            .connect(config)
+            .0
+            .download(&file("a", 10), 0)
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert_eq!((bytes.unwrap().as_slice(), steps.len()), (CONTENT, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_that_stays_slow_fails_although_bytes_come() {
+    const WHOLE: usize = 64 << 20;
+    const PIECE: usize = 32 << 10;
+    let server = store(|seen, _| {
+        let first = from(seen).unwrap_or(0);
+        let range = format!("bytes {first}-{}/{WHOLE}", WHOLE - 1);
+        // 45 KiB a second are more than a mebibyte in a minute: a retry would have earned its tries back.
+        Reply::new(if first > 0 { 206 } else { 200 }, vec![0; WHOLE - first])
+            .with("content-range", &range)
+            .drip(PIECE, Duration::from_millis(700))
+    })
+    .await;
+    let mut config = server.config();
+    config.retry.time = Duration::from_secs(3600);
+    config.timeouts.minimum_rate = 100_000;
+    let (drive, tally) = server.connect(config);
+    let download = drive.download(&file("a", WHOLE as u64), 0).await.unwrap();
+    let error = collect(download).await.0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable { retry_after: None });
+    assert!(
+        error.message.contains("slower than 100000 bytes a second"),
+        "{error}"
+    );
+    let asked = server.seen().iter().filter(|seen| !is_call(seen)).count();
+    assert_eq!(asked, 4, "as often as the policy has tries");
+    assert!(tally.get(Counter::BytesMoved) > 4 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_our_own_limit_holds_back_is_not_slow() {
+    let server = store(|_, _| Reply::new(200, [7; 64 << 10])).await;
+    let mut config = server.config();
+    config.timeouts.minimum_rate = u64::MAX;
+    let mut download = server
+        .connect(config)
+        .0
+        .download(&file("a", 64 << 10), 0)
+        .await
+        .unwrap();
+    let mut received = 0;
+    while let Some(piece) = download.body.next().await {
+        let crate::drive::Piece::Bytes(bytes) = piece.unwrap() else {
+            panic!("it was begun again");
+        };
+        received += bytes.len();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+    assert_eq!(received, 64 << 10);
+}
+
 #[tokio::test]
 async fn the_budget_ends_a_content_that_never_comes() {
     let server = store(|_, _| Reply::new(200, CONTENT).cut(2)).await;
@@ -313,7 +401,35 @@ async fn dropping_a_download_half_way_does_no_harm() {
 fn content_ranges_are_read() {
     assert_eq!(content_range("bytes 5-9/10"), Some((5, Some(10))));
     assert_eq!(content_range("bytes 5-9/*"), Some((5, None)));
-    for wrong in ["bytes */10", "items 5-9/10", "", "bytes 5", "bytes x-9/10"] {
+    assert_eq!(content_range("Bytes 0-0/1"), Some((0, Some(1))));
+    for wrong in [
+        "bytes */10",
+        "items 5-9/10",
+        "",
+        "bytes 5",
+        "bytes x-9/10",
+        "bytes 5-/10",
+        "bytes 9-5/10",
+        "bytes 5-10/10",
+        "bytes +5-9/10",
+        "bytes5-9/10",
+        "bytes 5-9/18446744073709551616",
+    ] {
         assert_eq!(content_range(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_content_range_says_what_it_says_or_nothing(first in any::<u64>(), last in any::<u64>(), whole in any::<Option<u64>>(),
+        unit in "(bytes|BYTES|byte|items)?", blank in " {0,2}", text in "\\PC{0,30}|[bytes0-9 /*+-]{0,30}") {
+        let told = whole.map_or("*".to_owned(), |whole| whole.to_string());
+        let read = content_range(&format!("{unit}{blank}{first}-{last}/{told}"));
+        let is_right = unit.eq_ignore_ascii_case("bytes") && !blank.is_empty()
+            && first <= last && whole.is_none_or(|whole| last < whole);
+        prop_assert_eq!(read, is_right.then_some((first, whole)));
+        if let Some((first, Some(whole))) = content_range(&text) {
+            prop_assert!(first < whole);
+        }
     }
 }

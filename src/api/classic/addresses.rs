@@ -34,7 +34,7 @@ const LOGINS: &str = "https://auth.worksmobile.com";
 /// The addresses of one tenant.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    endpoints: BTreeMap<&'static str, String>,
+    /// With the endpoints put in: what is left in braces are values.
     templates: BTreeMap<String, String>,
 }
 
@@ -68,15 +68,17 @@ impl Addresses {
         if let Dialect::Classic { api_id } = &config.dialect {
             endpoints.insert("api-id", encoded(api_id));
         }
-        Ok(Addresses { endpoints, templates })
+        for template in templates.values_mut() {
+            for (key, value) in &endpoints {
+                *template = template.replace(&format!("{{{key}}}"), value);
+            }
+        }
+        Ok(Addresses { templates })
     }
 
     /// The text of an address, with the values put in and encoded.
     fn text(&self, name: &str, values: &[(&str, &str)]) -> String {
         let mut text = self.templates.get(name).cloned().unwrap_or_default();
-        for (key, value) in &self.endpoints {
-            text = text.replace(&format!("{{{key}}}"), value);
-        }
         for (key, value) in values {
             text = text.replace(&format!("{{{key}}}"), &encoded(value));
         }

@@ -4,20 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use globset::GlobBuilder;
 use serde_json::{Value, json};
 
 use super::auth::Bearer;
 use super::auth::table::{NoCredential, classic};
 use super::body::{self, Source};
 use super::http::{Answer, Call, Client, HeaderName, HeaderValue, Method, Url, Work};
-use super::read::{as_location, text};
+use super::read::{News, as_location, text};
 use super::{Config, ConnectError, Credentials};
 use crate::drive::{
     ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind,
     Result, Sharing, SharingChange,
 };
 use crate::entry::{Access, Entry, Kind, Root, Scope};
+use crate::filter::WordGlob;
 use crate::id::{DriveId, Family, FileId};
 
 pub(super) mod addresses;
@@ -167,12 +167,15 @@ impl Tenant {
     async fn group_folders(&self, wanted: impl Fn(&str, &str) -> bool) -> Result<Vec<Root>> {
         let operation = "classic.group-folders";
         let mut roots = Vec::new();
+        let mut news = News::default();
         let mut offset = 0;
         loop {
             let (from, limit) = (offset.to_string(), PAGE.to_string());
             let query = [("offset", from.as_str()), ("limit", limit.as_str())];
             let call = self.call(operation, "group-folders", "groups".to_owned(), None, &query)?;
             let (items, more) = self.client.call(&call, read_page).await?;
+            news.take(items.iter().map(Value::to_string))
+                .map_err(|message| Error::new(ErrorKind::Protocol, operation, "groups", message))?;
             let more = more.unwrap_or(!items.is_empty());
             offset += items.len();
             for item in items {
@@ -210,8 +213,13 @@ impl Tenant {
     /// Looks for a child by its exact name, page by page.
     async fn find(&self, parent: &Entry, name: &str) -> Result<Option<Entry>> {
         let mut page = None;
+        let mut news = News::default();
         loop {
             let found = self.children(parent, page.as_ref()).await?;
+            news.take(found.entries.iter().map(|entry| entry.id.as_str()))
+                .map_err(|message| {
+                    Error::new(ErrorKind::Protocol, "classic.list", subject(parent), message)
+                })?;
             if let Some(entry) = found.entries.into_iter().find(|entry| entry.name == name) {
                 return Ok(Some(entry));
             }
@@ -337,17 +345,13 @@ impl Drive for Tenant {
                 Ok(vec![self.one(word, name).await?])
             }
             Scope::Groups(pattern) => {
-                let matcher = GlobBuilder::new(&pattern.to_lowercase())
-                    .case_insensitive(true)
-                    .build()
-                    .map_err(|error| {
-                        let message = format!("the pattern cannot be read: {error}");
-                        let operation = "classic.group-folders";
-                        Error::new(ErrorKind::Unsupported, operation, pattern, message)
-                    })?
-                    .compile_matcher();
+                let matcher = WordGlob::new(&pattern.to_lowercase(), false).map_err(|error| {
+                    let message = format!("the pattern cannot be read: {error}");
+                    let operation = "classic.group-folders";
+                    Error::new(ErrorKind::Unsupported, operation, pattern, message)
+                })?;
                 self.group_folders(|id, name| {
-                    matcher.is_match(id.to_lowercase()) || matcher.is_match(name.to_lowercase())
+                    matcher.is_match(&id.to_lowercase()) || matcher.is_match(&name.to_lowercase())
                 })
                 .await
             }
@@ -428,6 +432,7 @@ impl Drive for Tenant {
             content_operation: "classic.download",
             headers: file_headers(),
             listed: file.size,
+            may_be_page: body::may_be_page(&file.name),
             direct: true,
         };
         body::open(source, from).await

@@ -52,7 +52,7 @@ impl Place {
     /// where it says nothing, only a page without new items is the last.
     pub(super) fn after(&self, items: &mut Vec<Value>, more: Option<bool>) -> Turn {
         let from = self.from();
-        let end = from + items.len();
+        let end = from.saturating_add(items.len());
         let turns = self.turns;
         if !self.last.is_empty() {
             match items.iter().position(|item| key(item) == self.last) {

@@ -152,6 +152,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 mod tests {
     use super::*;
     use crate::api::Dialect;
+    use crate::api::tests::hosts::address;
 
     fn hosts(api: &str, storage: &[&str], plain: bool) -> Result<Hosts, ConnectError> {
         let mut config = Config::new(Dialect::V2, "state".into(), "tenant");
@@ -225,6 +226,79 @@ mod tests {
         }
         for storage in ["*", "*.*.com", "host:port", "", "https://x"] {
             assert!(hosts("https://x", &[storage], false).is_err(), "{storage}");
+        }
+    }
+
+    /// Hosts that are the tenant's, nearly so, or not at all.
+    const HOSTS: &[&str] = &[
+        "x.worksmobile.com",
+        "X.WorksMobile.COM",
+        "a.b.worksmobile.com",
+        "www.worksapis.com",
+        "worksmobile.com",
+        ".worksmobile.com",
+        "x..worksmobile.com",
+        "x.worksmobile.com.",
+        "x.worksmobile.com..",
+        "evilworksmobile.com",
+        "x.worksmobile.com.evil.example",
+        "x.worksmobile.comevil.example",
+        "x.worksmobile.co",
+        "x.worksmobile.com%00.evil.example",
+        "x.worksmobile.com%2eevil.example",
+        "x.worksmobile.com%2fevil.example",
+        "evil.example",
+        "evil.example/x.worksmobile.com",
+        "evil.example\\x.worksmobile.com",
+        "evil.example?x.worksmobile.com",
+        "evil.example#x.worksmobile.com",
+        "ｘ.ｗｏｒｋｓｍｏｂｉｌｅ.ｃｏｍ",
+        "x.worksmobile。com",
+        "x.wörksmobile.com",
+        "x.worksmobiĺe.com",
+        "x.xn--wrksmobile-ecb.com",
+        "x.works\u{ad}mobile.com",
+        "x.works\u{200b}mobile.com",
+        "evil.example\u{ff0f}.worksmobile.com",
+        "evil.example\u{2044}.worksmobile.com",
+        "127.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "localhost",
+        "2130706433",
+        "",
+    ];
+
+    const PORTS: &[&str] = &[
+        "", "", "", ":443", ":80", ":8443", ":0", ":", ":99999", ":443:443", ":+443",
+    ];
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_an_address_looks_like_its_host_is_the_tenants(
+            text in address("x.worksmobile.com", HOSTS, PORTS), noise in "(\\PC{0,3})?", at in proptest::prelude::any::<proptest::sample::Index>(),
+        ) {
+            let rule = hosts("https://www.worksapis.com/v1.0", &["*.worksmobile.com", "*.worksapis.com"], false).unwrap();
+            let mut text: Vec<char> = text.chars().collect();
+            let at = at.index(text.len() + 1);
+            text.splice(at..at, noise.chars());
+            let text: String = text.into_iter().collect();
+            let base = Url::parse("https://www.worksapis.com/v1.0/users/me/drive/files/a/download").unwrap();
+            let Ok(url) = base.join(&text) else { return Ok(()) };
+            if !rule.admit(&url) {
+                return Ok(());
+            }
+            // What goes on the wire is the printed address: a second reader must not take it for another one.
+            let printed = url.as_str();
+            let rest = printed.strip_prefix("https://").unwrap();
+            let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+            let authority = &rest[..end];
+            proptest::prop_assert!(!authority.contains(['@', ':', '%']), "{}", printed);
+            proptest::prop_assert!(authority.is_ascii() && authority == authority.to_ascii_lowercase(), "{}", printed);
+            proptest::prop_assert!(
+                authority.ends_with(".worksmobile.com") || authority.ends_with(".worksapis.com"), "{}", printed
+            );
+            proptest::prop_assert_eq!(Url::parse(printed).unwrap(), url);
         }
     }
 }

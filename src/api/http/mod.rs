@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) use reqwest::{Method, Url};
 
-use super::auth::{Bearer, Keys};
+use super::auth::{Bearer, Keys, without};
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::retry::{Budget, Judgement, judge};
@@ -21,6 +21,7 @@ use crate::monitor::{Counter, Monitor, WaitReason, Waiting};
 
 pub(super) mod address;
 mod crowd;
+mod flow;
 mod hosts;
 mod message;
 #[cfg(test)]
@@ -28,11 +29,15 @@ mod tests;
 mod transport;
 
 use crowd::Crowd;
+pub(super) use flow::content;
 use hosts::Hosts;
 use message::Whole;
 pub(super) use message::{Answer, Call, Failed, Sent, Shot, Work};
-pub(super) use transport::{Broken, Content, Line, Payload, Reply, content};
+pub(super) use transport::{Broken, Content, Line, Payload, Reply};
 use transport::{Outgoing, Transport};
+
+/// Fields of a token request that are no secrets.
+const PUBLIC_FIELDS: [&str; 5] = ["grant_type", "scope", "client_id", "redirect_uri", "domain"];
 
 /// A tenant's service, ready to be called.
 #[derive(Debug)]
@@ -314,26 +319,28 @@ impl Client {
     ) -> Result<Result<Sent, Broken>, Failed> {
         if shot.bearer.is_some() && !self.hosts.admit(&shot.url) {
             let message = format!(
-                "the service sent us to {}://{}, which is not a host of this tenant",
+                "the service sent us to {}://{}{}, which is not a host of this tenant: see `storage` under [endpoints]",
                 shot.url.scheme(),
-                shot.url.host_str().unwrap_or("")
+                shot.url.host_str().unwrap_or(""),
+                shot.url.port().map_or(String::new(), |port| format!(":{port}"))
             );
             return Err(work.error(ErrorKind::Protocol, message).into());
         }
         // A place in the pace is for now: what a token takes to be had must not keep places back that are used later,
-        // all at once. So the token is made sure of before, and looked up again after the wait.
-        let mut stale = shot.stale;
+        // all at once. So the token is made sure of before, and looked up again after a wait.
+        let mut authorization = None;
         if let Some(bearer) = &shot.bearer {
-            self.keys.authorize(self, bearer, stale).await?;
-            stale = None;
+            authorization = Some(self.keys.authorize(self, bearer, shot.stale).await?);
         }
-        self.pace.permit(work.operation).await;
+        let waited = self.pace.permit(work.operation).await;
+        if let Some(bearer) = shot.bearer.as_ref().filter(|_| waited) {
+            authorization = Some(self.keys.authorize(self, bearer, None).await?);
+        }
         let mut headers: HeaderMap = shot.headers.into_iter().collect();
         let mut generation = None;
-        if let Some(bearer) = &shot.bearer {
-            let authorization = self.keys.authorize(self, bearer, stale).await?;
+        if let Some(authorization) = authorization {
             generation = Some(authorization.generation);
-            headers.extend(authorization.headers);
+            headers.extend(authorization.headers.iter().cloned());
         }
         let place = self.crowd.enter().await;
         tracing::trace!(
@@ -368,12 +375,15 @@ impl Client {
     }
 
     fn read_refusal(&self, whole: &Whole) -> Refusal {
-        Refusal::read(whole.status, &whole.headers, &whole.body, self.clock.now())
+        let body = self.keys.without_secrets(whole.body.clone());
+        Refusal::read(whole.status, &whole.headers, &body, self.clock.now())
     }
 
     /// What a reply that is not a success says.
     pub(super) async fn refusal(&self, reply: &mut Reply) -> Refusal {
-        let body = reply.collect().await.unwrap_or_default();
+        let body = self
+            .keys
+            .without_secrets(reply.collect().await.unwrap_or_default());
         Refusal::read(reply.status, &reply.headers, &body, self.clock.now())
     }
 
@@ -414,7 +424,9 @@ impl Client {
                             }
                         }
                     }
-                    Ok(whole) => {
+                    Ok(mut whole) => {
+                        let sent = form.iter().filter(|(name, _)| !PUBLIC_FIELDS.contains(name));
+                        whole.body = without(whole.body, sent.map(|(_, value)| value.as_str()));
                         let refusal = client.read_refusal(&whole);
                         match judge(&refusal) {
                             Judgement::Renew | Judgement::Final(_) => {

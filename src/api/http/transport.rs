@@ -2,15 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use reqwest::header;
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{HeaderMap, Method, Url, hosts};
+use super::flow::{Flow, Meter, Watch};
+use super::{HeaderMap, HeaderValue, Method, Url, hosts};
 use crate::api::refusal::shown;
 use crate::api::{Config, ConnectError, Timeouts};
 
@@ -71,8 +72,8 @@ pub(in crate::api) struct Content {
     pub stream: BoxStream<'static, std::io::Result<Bytes>>,
     /// How many there are.
     pub length: u64,
-    /// How many are through; tells a slow upload from a stalled one.
-    pub progress: Arc<AtomicU64>,
+    /// How far they are; tells a slow upload from a stalled one.
+    pub flow: Arc<Flow>,
 }
 
 /// A request that brought no whole answer.
@@ -80,6 +81,8 @@ pub(in crate::api) struct Content {
 pub(in crate::api) struct Broken {
     /// Whether the service may have acted on it.
     pub sent: bool,
+    /// Whether it was slower than the minimum rate from its beginning on.
+    pub slow: bool,
     /// What went wrong.
     pub message: String,
 }
@@ -94,6 +97,9 @@ pub(in crate::api) struct Reply {
     pub url: Url,
     response: reqwest::Response,
     idle: Duration,
+    meter: Meter,
+    /// Why no more is read, once it came too slowly.
+    too_slow: Option<Broken>,
 }
 
 /// Largest answer to a call in bytes: a page of 200 items is a thousandth of it.
@@ -140,19 +146,20 @@ impl Transport {
             Line::Content => &self.contents,
         };
         let url = outgoing.url.clone();
-        let mut request = client
-            .request(outgoing.method, outgoing.url)
-            .headers(outgoing.headers);
+        let mut plain = reqwest::Request::new(outgoing.method, outgoing.url);
+        *plain.headers_mut() = outgoing.headers;
         if outgoing.line == Line::Content {
-            request = request.header("accept-encoding", "identity");
+            let identity = HeaderValue::from_static("identity");
+            plain.headers_mut().insert(header::ACCEPT_ENCODING, identity);
         }
-        let mut progress = Arc::default();
+        let mut request = reqwest::RequestBuilder::from_parts(client.clone(), plain);
+        let (mut flow, mut length) = (Arc::default(), 0);
         request = match outgoing.payload {
             Payload::Nothing => request,
             Payload::Json(value) => request.json(&value),
             Payload::Form(fields) => request.form(&fields),
             Payload::Raw(content) => {
-                progress = Arc::clone(&content.progress);
+                (flow, length) = (Arc::clone(&content.flow), content.length);
                 let request = request
                     .header("content-type", "application/octet-stream")
                     .header("content-length", content.length);
@@ -168,45 +175,56 @@ impl Transport {
                 name,
                 content,
             } => {
-                progress = Arc::clone(&content.progress);
+                (flow, length) = (Arc::clone(&content.flow), content.length);
                 request.multipart(multipart(fields, part, name, content)?)
             }
         };
         let answer = request.send();
         tokio::pin!(answer);
-        let mut through = 0;
-        let response = loop {
-            match tokio::time::timeout(self.timeouts.headers, &mut answer).await {
+        let Timeouts {
+            headers,
+            minimum_rate,
+            ..
+        } = self.timeouts;
+        let mut way = Watch::new(flow, length, headers, minimum_rate);
+        let mut response = loop {
+            match tokio::time::timeout(way.pause(), &mut answer).await {
                 Ok(response) => break response.map_err(broken)?,
                 Err(_) => {
-                    let now = progress.load(Ordering::Relaxed);
-                    if now == through {
-                        return Err(Broken {
-                            sent: true,
-                            message: format!("no answer within {:?}", self.timeouts.headers),
-                        });
+                    if let Some(broken) = way.look() {
+                        return Err(broken);
                     }
-                    through = now;
                 }
             }
         };
         Ok(Reply {
             status: response.status().as_u16(),
-            headers: response.headers().clone(),
+            headers: std::mem::take(response.headers_mut()),
             url,
             response,
             idle: self.timeouts.idle,
+            meter: Meter::new(minimum_rate),
+            too_slow: None,
         })
     }
 }
 
 impl Reply {
-    /// The next bytes of the body, `None` at its end.
+    /// The next bytes of the body, `None` at its end. Those that came too slowly are given out before the body breaks.
     pub(in crate::api) async fn chunk(&mut self) -> Result<Option<Bytes>, Broken> {
+        if let Some(broken) = self.too_slow.take() {
+            return Err(broken);
+        }
+        let asked = Instant::now();
         match tokio::time::timeout(self.idle, self.response.chunk()).await {
+            Ok(Ok(Some(bytes))) => {
+                self.too_slow = self.meter.add(asked.elapsed(), bytes.len() as u64);
+                Ok(Some(bytes))
+            }
             Ok(chunk) => chunk.map_err(broken),
             Err(_) => Err(Broken {
                 sent: true,
+                slow: false,
                 message: format!("no byte within {:?}", self.idle),
             }),
         }
@@ -219,6 +237,7 @@ impl Reply {
             if body.len() + bytes.len() > LARGEST_ANSWER {
                 return Err(Broken {
                     sent: true,
+                    slow: false,
                     message: format!("an answer of more than {LARGEST_ANSWER} bytes"),
                 });
             }
@@ -270,6 +289,7 @@ fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, ConnectError> 
 fn broken(error: reqwest::Error) -> Broken {
     Broken {
         sent: !(error.is_connect() || error.is_builder()),
+        slow: false,
         message: chain(&error.without_url()),
     }
 }
@@ -287,27 +307,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         under = error.source();
     }
     shown(&message)
-}
-
-/// A content of `length` bytes from `stream` that counts what goes through.
-pub(in crate::api) fn content(
-    stream: BoxStream<'static, std::io::Result<Bytes>>,
-    length: u64,
-    tell: impl Fn(u64) + Send + 'static,
-) -> Content {
-    let progress = Arc::new(AtomicU64::new(0));
-    let through = Arc::clone(&progress);
-    Content {
-        stream: stream
-            .inspect(move |bytes| {
-                if let Ok(bytes) = bytes {
-                    let length = bytes.len() as u64;
-                    through.fetch_add(length, Ordering::Relaxed);
-                    tell(length);
-                }
-            })
-            .boxed(),
-        length,
-        progress,
-    }
 }

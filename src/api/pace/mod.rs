@@ -72,10 +72,14 @@ impl Pace {
         }
     }
 
-    /// Waits for the operation's next place. Calls are let through in the order in which they came.
-    pub(super) async fn permit(&self, operation: &'static str) {
+    /// Waits for the operation's next place, and returns whether that took any time. Calls are let through in the order in
+    /// which they came.
+    pub(super) async fn permit(&self, operation: &'static str) -> bool {
         let bucket = self.bucket(operation);
-        let _turn = bucket.turn.lock().await;
+        let (_turn, mut waited) = match bucket.turn.try_lock() {
+            Ok(turn) => (turn, false),
+            Err(_) => (bucket.turn.lock().await, true),
+        };
         let mut busy = 0;
         loop {
             let now = self.now();
@@ -92,17 +96,20 @@ impl Pace {
                 Taken::Busy => {
                     busy += 1;
                     tokio::time::sleep(BUSY).await;
+                    waited = true;
                 }
-                Taken::Answer(Ask::Go) => return,
+                Taken::Answer(Ask::Go) => return waited,
                 Taken::Answer(Ask::Later(time)) => {
                     let time = time.max(TICK);
                     self.wait(operation, time, WaitReason::Pace).await;
+                    waited = true;
                 }
                 Taken::Answer(Ask::Closed(time)) => {
                     // Other processes wait for the same moment; the jitter keeps them apart.
                     let spread = (time / 10).min(Duration::from_secs(1));
                     let time = Jitter::up_to(spread + Duration::from_millis(5)) + time;
                     self.wait(operation, time, WaitReason::RateLimited).await;
+                    waited = true;
                 }
             }
         }

@@ -141,7 +141,7 @@ fn pace(folder: &std::path::Path, clock: &Arc<Hand>, rate: Rate) -> Pace {
 async fn at_once(pace: &Pace, operation: &'static str) -> bool {
     tokio::select! {
         biased;
-        () = pace.permit(operation) => true,
+        _ = pace.permit(operation) => true,
         () = std::future::ready(()) => false,
     }
 }

@@ -9,6 +9,7 @@ use super::{Tenant, text, wire};
 use crate::api::auth::Bearer;
 use crate::api::http::address::segment;
 use crate::api::http::{Call, Work};
+use crate::api::read::News;
 use crate::drive::{ErrorKind, Result};
 
 /// Entries asked for in one page of a directory list, the most that are given. More brings an empty page and no error
@@ -28,7 +29,8 @@ impl Tenant {
             .await
     }
 
-    /// Reads a whole list: every page, until there is no cursor. A cursor that comes twice is an error.
+    /// Reads a whole list: every page, until there is no cursor. A cursor that comes twice is an error, and so are pages
+    /// without anything new.
     pub(super) async fn list(
         &self,
         operation: &'static str,
@@ -44,6 +46,7 @@ impl Tenant {
         };
         let mut all = Vec::new();
         let mut seen = HashSet::new();
+        let mut news = News::default();
         let mut cursor: Option<String> = None;
         loop {
             let mut query = Vec::new();
@@ -59,6 +62,8 @@ impl Tenant {
                     Ok((next, wire::items(raw, names)?))
                 })
                 .await?;
+            news.take(items.iter().map(Value::to_string))
+                .map_err(|message| work.error(ErrorKind::Protocol, message))?;
             all.extend(items);
             match next {
                 None => return Ok(all),

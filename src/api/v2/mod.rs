@@ -13,7 +13,7 @@ use super::auth::{Bearer, Credentials};
 use super::body::{self, Source};
 use super::http::address::{segment, with_query};
 use super::http::{Answer, Call, Client, Method, Url, Work};
-use super::read::text;
+use super::read::{News, text};
 use crate::drive::{
     ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind,
     Result, Sharing, SharingChange,
@@ -151,21 +151,18 @@ impl Tenant {
     async fn find(&self, parent: &Entry, name: &str) -> Result<Option<Entry>> {
         let mut page = None;
         let mut seen = std::collections::HashSet::new();
+        let mut news = News::default();
+        let wrong = |message| Error::new(ErrorKind::Protocol, "drive.list", subject(parent), message);
         loop {
             let found = self.children(parent, page.as_ref()).await?;
+            news.take(found.entries.iter().map(|entry| entry.id.as_str()))
+                .map_err(wrong)?;
             if let Some(entry) = found.entries.into_iter().find(|entry| entry.name == name) {
                 return Ok(Some(entry));
             }
             match found.next {
                 Some(next) if seen.insert(next.0.clone()) => page = Some(next),
-                Some(_) => {
-                    return Err(Error::new(
-                        ErrorKind::Protocol,
-                        "drive.list",
-                        subject(parent),
-                        "a listing returned to a page that was read already",
-                    ));
-                }
+                Some(_) => return Err(wrong("a listing returned to a page that was read already")),
                 None => return Ok(None),
             }
         }
@@ -222,6 +219,9 @@ impl Tenant {
 fn subject(entry: &Entry) -> String {
     if entry.id.is_root() {
         entry.drive.to_string()
+    } else if entry.name.is_empty() {
+        // A folder of the walk is known by its id alone.
+        format!("folder {} in {}", entry.id, entry.drive)
     } else {
         let name = super::refusal::shown(&entry.name);
         format!("'{name}' ({} in {})", entry.id, entry.drive)
@@ -322,6 +322,7 @@ impl Drive for Tenant {
             url: call.url,
             headers: Vec::new(),
             listed: file.size,
+            may_be_page: body::may_be_page(&file.name),
             direct: false,
         };
         body::open(source, from).await

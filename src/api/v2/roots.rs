@@ -1,6 +1,5 @@
 //! From the words of a job to the roots of drives, readable or refused.
 
-use globset::{GlobBuilder, GlobMatcher};
 use serde_json::Value;
 
 use super::{Op, Spot, Tenant, name, named, wire};
@@ -11,6 +10,7 @@ use crate::api::read::text;
 use crate::api::retry::Budget;
 use crate::drive::{Error, ErrorKind, Result};
 use crate::entry::{Access, Entry, Quota, Root, Scope};
+use crate::filter::WordGlob;
 use crate::id::{DriveId, FileId};
 
 impl Tenant {
@@ -202,7 +202,7 @@ impl Tenant {
     fn matching(
         &self,
         listed: Vec<Value>,
-        matcher: &GlobMatcher,
+        matcher: &WordGlob,
         prefix: &str,
         id_field: &str,
         name_fields: &[&str],
@@ -294,22 +294,18 @@ fn denied(operation: &'static str, subject: &str, message: &str) -> Error {
 }
 
 /// A pattern on names and ids, whatever the case.
-fn matcher(pattern: &str, operation: &'static str) -> Result<GlobMatcher> {
-    GlobBuilder::new(&pattern.to_lowercase())
-        .case_insensitive(true)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Unsupported,
-                operation,
-                pattern,
-                format!("the pattern cannot be read: {error}"),
-            )
-        })
+fn matcher(pattern: &str, operation: &'static str) -> Result<WordGlob> {
+    WordGlob::new(&pattern.to_lowercase(), false).map_err(|error| {
+        Error::new(
+            ErrorKind::Unsupported,
+            operation,
+            pattern,
+            format!("the pattern cannot be read: {error}"),
+        )
+    })
 }
 
 /// Letters of every script are compared in lower case; the matcher alone does so for ASCII.
-fn matches(matcher: &GlobMatcher, word: &str) -> bool {
-    matcher.is_match(word.to_lowercase())
+fn matches(matcher: &WordGlob, word: &str) -> bool {
+    matcher.is_match(&word.to_lowercase())
 }

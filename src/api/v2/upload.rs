@@ -204,6 +204,10 @@ impl<'a> Upload<'a> {
         }
         let mut sent = match sent {
             Ok(sent) => sent,
+            Err(broken) if broken.slow && !self.budget.slow() => {
+                let unavailable = ErrorKind::Unavailable { retry_after: None };
+                return Err(work.error(unavailable, broken.message));
+            }
             Err(broken) => return self.lost(broken.message).await,
         };
         let status = sent.reply.status;

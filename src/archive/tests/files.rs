@@ -1,13 +1,16 @@
 //! Files on their way into a run: staged, kept half, reused, and led astray.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use super::*;
 
-#[test]
-fn a_staged_file_is_published_whole_or_not_at_all() {
+#[rstest::rstest]
+fn a_staged_file_is_published_whole_or_not_at_all(#[values(true, false)] nameless: bool) {
     let house = House::new();
     let run = house.begin(NIGHT);
+    // What a file system without such files does.
+    run.inner.nameless.store(nameless, Ordering::Relaxed);
     let files = house.path(".drivejob/run/snapshot/files");
 
     let mut short = run.stage().unwrap();

@@ -24,6 +24,11 @@ pub(super) trait Place: Clone {
     fn subfolder(&self, name: &str, make: bool) -> io::Result<Self>;
     /// Makes a file that was not there, to write and read.
     fn create(&self, name: &str) -> io::Result<File>;
+    /// Makes a file without a name, to write and read: it goes with its descriptor unless [`Place::name`] gives it one.
+    /// `None` where the system has no such files.
+    fn create_nameless(&self) -> io::Result<Option<File>>;
+    /// Gives such a file a name in this folder; `AlreadyExists` when it is taken, `false` where the system cannot do it.
+    fn name(&self, file: &File, name: &str) -> io::Result<bool>;
     /// Opens a file to read, and to write when `write` is set; never through a link.
     fn open(&self, name: &str, write: bool) -> io::Result<File>;
     /// What stands under a name, links not followed.
@@ -179,6 +184,20 @@ mod tests {
         assert_eq!(fs::read(root.path().join("c/f")).unwrap(), b"12345");
         assert_eq!(fs::read(root.path().join("a/b/h")).unwrap(), b"12345");
         assert_eq!(fs::read_dir(root.path().join("a/b")).unwrap().count(), 1);
+
+        // A file without a name is nowhere until it gets one, and never replaces.
+        if let Some(mut file) = folder.create_nameless().unwrap() {
+            file.write_all(b"late").unwrap();
+            assert_eq!(fs::read_dir(root.path().join("a/b")).unwrap().count(), 1);
+            assert_eq!(
+                folder.name(&file, "h").err().map(|error| error.kind()),
+                Some(ErrorKind::AlreadyExists)
+            );
+            if folder.name(&file, "late").unwrap() {
+                assert_eq!(fs::read(root.path().join("a/b/late")).unwrap(), b"late");
+                folder.remove("late").unwrap();
+            }
+        }
 
         // Links are seen as links.
         fs::write(elsewhere.path().join("secret"), "s").unwrap();

@@ -39,6 +39,14 @@ impl Place for Folder {
             .open(self.0.join(name))
     }
 
+    fn create_nameless(&self) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    fn name(&self, _: &File, _: &str) -> io::Result<bool> {
+        Ok(false)
+    }
+
     fn open(&self, name: &str, write: bool) -> io::Result<File> {
         if !self.look(name)?.is_file {
             return Err(io::ErrorKind::InvalidData.into());

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+use rustix::fs::CWD;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
@@ -51,6 +53,42 @@ impl Place for Folder {
     fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(&*self.0, name, flags, FILE_MODE)?.into())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn create_nameless(&self) -> io::Result<Option<File>> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match openat(&*self.0, c".", flags, FILE_MODE) {
+            Ok(file) => Ok(Some(file.into())),
+            // Not every file system has them, and what an old one says differs (open(2), O_TMPFILE).
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn name(&self, file: &File, name: &str) -> io::Result<bool> {
+        use std::os::fd::AsRawFd;
+        // By its descriptor, which older kernels allow to root alone; else by the descriptor's place (open(2), O_TMPFILE).
+        match linkat(file, c"", &*self.0, name, AtFlags::EMPTY_PATH) {
+            Err(Errno::NOENT | Errno::INVAL | Errno::PERM) => {}
+            done => return done.map(|()| true).map_err(io::Error::from),
+        }
+        let place = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match linkat(CWD, place, &*self.0, name, AtFlags::SYMLINK_FOLLOW) {
+            Err(Errno::NOENT | Errno::XDEV | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => Ok(false),
+            done => done.map(|()| true).map_err(io::Error::from),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn create_nameless(&self) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn name(&self, _: &File, _: &str) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<File> {

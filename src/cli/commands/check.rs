@@ -117,7 +117,12 @@ fn check_job(job: &Job, file: &Path, name: &str, text: &str) -> Result<String, V
         }
     }
     if problems.is_empty() {
-        Ok(format!("good, a {} job", job.kind.word()))
+        let article = if job.kind.word().starts_with('a') {
+            "an"
+        } else {
+            "a"
+        };
+        Ok(format!("good, {article} {} job", job.kind.word()))
     } else {
         Err(problems)
     }

@@ -17,7 +17,8 @@ use crate::report::{printable, size};
 /// Find files and folders by a glob, over all nights.
 ///
 /// A glob without a slash matches names ('*.xlsx'), one with a slash matches whole paths ('/Sales/**/2026*'). Case does not matter.
-/// Each path is told once, with the nights in which it was there and the newest place of its bytes.
+/// Each path is told once, with the nights in which it was there and the newest place of its bytes. The answer comes from a
+/// catalogue in .drivejob, which each run keeps; nights that it lacks are read first.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archive folder; ARCHIVE@SNAPSHOT for one night only.
@@ -37,6 +38,9 @@ pub struct Args {
     pub json: bool,
 }
 
+/// Nights that take long enough to be told of before they are read: a large one takes seconds.
+const NIGHTS_TOLD: usize = 2;
+
 /// Prints what is found.
 ///
 /// # Errors
@@ -54,9 +58,18 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
     };
     let found = context.block_on(async {
         let stop = context.stop_on_signals()?;
-        blocking(move || browse::find(&target.archive, &query, &stop))
-            .await
-            .map_err(|error| refused(&error))
+        let terminal = context.terminal.clone();
+        blocking(move || {
+            browse::find(&target.archive, &query, &stop, &mut |nights| {
+                if nights >= NIGHTS_TOLD {
+                    terminal.line(&format!(
+                        "reading {nights} nights that the catalogue lacks; next time they are known"
+                    ));
+                }
+            })
+        })
+        .await
+        .map_err(|error| refused(&error))
     })?;
     for (id, error) in &found.unreadable {
         let line = format!("warning: {id} was not searched to its end: {error}");

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::problems;
 use crate::cli::context::Context;
 use crate::cli::exit::ExitCode;
-use crate::cli::loopback::{Loopback, Place};
+use crate::cli::loopback::{Loopback, Place, Request};
 use crate::cli::messages::CommandError;
 use crate::report::printable;
-use crate::runner::{self, LoadError, LoggedIn, Login, LoginError};
+use crate::runner::{self, AnswerError, LoadError, LoggedIn, Login, LoginError};
 
 /// Log in to a tenant in a browser, and keep the tokens for its jobs.
 ///
@@ -97,13 +97,13 @@ async fn log_in(login: Login, paste: bool, context: &Context) -> Result<LoggedIn
         .hint("another program has that port: end it, or use --paste")
     })?;
     show();
-    let waited = tokio::time::timeout(PATIENCE, loopback.wait()).await;
-    let request = waited
+    let answered = tokio::time::timeout(PATIENCE, answer(&login, &loopback)).await;
+    let (request, code) = answered
         .map_err(|_| CommandError::failed("nobody logged in within 15 minutes").hint(AGAIN))?
         .map_err(|error| {
             CommandError::because(ExitCode::Failed, "the answer could not be received", &error)
         })?;
-    let outcome = match login.code_in(&request.target) {
+    let outcome = match code {
         Ok(code) => login.finish(&code).await,
         Err(error) => Err(error.into()),
     };
@@ -113,6 +113,21 @@ async fn log_in(login: Login, paste: bool, context: &Context) -> Result<LoggedIn
     };
     request.answer(outcome.is_ok(), &said).await;
     outcome.map_err(|error| told(&error))
+}
+
+/// Waits for the answer to this login. That to another one, such as an old page that the browser opens again, ends nothing.
+async fn answer(login: &Login, loopback: &Loopback) -> io::Result<(Request, Result<String, AnswerError>)> {
+    loop {
+        let request = loopback.wait().await?;
+        match login.code_in(&request.target) {
+            Err(AnswerError::State(_)) => {
+                let said =
+                    "This answer belongs to another login. Open the address that the terminal shows now.";
+                request.answer(false, said).await;
+            }
+            code => return Ok((request, code)),
+        }
+    }
 }
 
 fn read_line() -> io::Result<String> {
@@ -134,6 +149,10 @@ fn told(error: &LoginError) -> CommandError {
             "`drivejob check` says what is wrong, and `drivejob schema` what may be written"
         }
         LoginError::NoStore => "set token-store under [auth], so that login and jobs share one file",
+        LoginError::Answer(AnswerError::Refused(why)) if why.contains("scope") => {
+            "the app lacks a scope that was asked for: add `file`, `user.read`, `group.read` and `directory.read` to it \
+             in the Developer Console, or set `scope` under [auth] to those that it has"
+        }
         LoginError::Answer(_) => AGAIN,
         LoginError::Exchange(_) => {
             "a code is good once and for ten minutes: start `drivejob login` again; check client-id and \

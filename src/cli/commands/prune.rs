@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::value::{share, zone};
+use super::value::{number, share, zone};
 use crate::archive::Holder;
 use crate::blocking::blocking;
 use crate::cli::context::Context;
@@ -26,19 +26,19 @@ pub struct Args {
     /// The archive folder.
     pub archive: PathBuf,
     /// Keep the newest N.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number)]
     pub keep_last: u32,
     /// Keep the newest of each of the last N days that have one.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number)]
     pub keep_daily: u32,
     /// Keep the newest of each of the last N weeks, which begin on Monday.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number)]
     pub keep_weekly: u32,
     /// Keep the newest of each of the last N months.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number)]
     pub keep_monthly: u32,
     /// Keep the newest of each of the last N years.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = number)]
     pub keep_yearly: u32,
     /// Where days begin, for example Asia/Tokyo. Default: this machine's time zone.
     #[arg(long, value_name = "ZONE", value_parser = zone)]

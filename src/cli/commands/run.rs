@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 
+use super::value::failing_exit_code;
 use super::{problems, simulated};
 use crate::cli::context::Context;
 use crate::cli::exit::ExitCode;
@@ -27,7 +28,7 @@ pub struct Args {
     #[arg(long)]
     pub no_progress: bool,
     /// Exit code of a run that finished with failures. Default: 3. It cannot be 0.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = failing_exit_code)]
     pub partial_exit_code: Option<NonZeroU8>,
 }
 

@@ -76,12 +76,12 @@ pub struct Settled {
     pub outcome: UploadOutcome,
     /// Reason code, empty when there is none.
     pub reason: String,
+    /// What else there is to tell of it, empty when there is nothing.
+    pub message: String,
     /// Size in bytes.
     pub size: u64,
     /// Whether it is a file.
     pub is_file: bool,
-    /// Where its bytes are stored.
-    pub stored_at: Option<String>,
 }
 
 /// What a second look decided.
@@ -121,7 +121,7 @@ impl Ledger {
         limit: u32,
         naming: Naming,
     ) -> Result<Claimed> {
-        self.change(move |transaction| {
+        let claiming = self.change(move |transaction| {
             let numbers: Vec<i64> = transaction
                 .prepare_cached(
                     "SELECT no FROM upload WHERE state = 1 AND family = ?1 AND kind = ?2 ORDER BY no LIMIT ?3",
@@ -140,15 +140,22 @@ impl Ledger {
                 }
             }
             Ok(claimed)
-        })
-        .await
+        });
+        let claimed = claiming.await?;
+        if !claimed.settled.is_empty() {
+            self.tell_news();
+        }
+        Ok(claimed)
     }
 
     /// Decides again about a started step after its folder was listed again. `refused` says that the service refused
     /// the name; then names that it might take for the same count as well.
     pub async fn decide_upload(&self, no: i64, naming: Naming, refused: bool) -> Result<Option<Again>> {
-        self.change(move |transaction| decide(transaction, no, &naming, refused))
-            .await
+        let again = self
+            .change(move |transaction| decide(transaction, no, &naming, refused))
+            .await?;
+        self.tell_news();
+        Ok(again)
     }
 
     /// Gives back steps that were taken and not begun.
@@ -426,6 +433,7 @@ fn done(
         reason: String::new(),
         entry: Some(Box::new(there)),
         attempts: 0,
+        sent: None,
     };
     finish_file(transaction, &end)?;
     Ok(Again::Settled(settled(work, outcome, "")))
@@ -446,8 +454,8 @@ fn settled(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
         subject: format!("{}:{}", work.drive, work.path),
         outcome,
         reason: reason.to_owned(),
+        message: String::new(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == Kind::File,
-        stored_at: work.stored_at.clone(),
     }
 }

@@ -25,6 +25,19 @@ pub struct UploadEnd {
     pub entry: Option<Box<Entry>>,
     /// How often it was sent.
     pub attempts: u32,
+    /// What was sent; `None` when that is what the step tells.
+    pub sent: Option<Box<Sent>>,
+}
+
+/// The content of an upload. The source may have another one by the time it has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Modified time.
+    pub modified: Option<Timestamp>,
+    /// Hash of the bytes.
+    pub sha256: Option<String>,
 }
 
 impl Ledger {
@@ -68,7 +81,9 @@ impl Ledger {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 }
 
@@ -85,7 +100,9 @@ pub(super) fn finish_file(transaction: &Transaction<'_>, one: &UploadEnd) -> rus
     transaction
         .prepare_cached(
             "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4, new_id = ?5, location = ?6, facts = ?7,
-                    given_name = ?8, left_size = ?9, left_modified = ?10, follow = follow & ~1
+                    given_name = ?8, left_size = ?9, left_modified = ?10,
+                    follow = CASE WHEN ?11 OR (size IS ?12 AND modified IS ?13 AND sha256 IS ?14)
+                             THEN follow & ~1 ELSE follow | 1 END
              WHERE no = ?1",
         )?
         .execute(params![
@@ -98,7 +115,14 @@ pub(super) fn finish_file(transaction: &Transaction<'_>, one: &UploadEnd) -> rus
             entry.map(manifest::encode_facts),
             entry.map(|entry| entry.name.as_str()),
             entry.and_then(|entry| to_signed(entry.size)),
-            entry.and_then(|entry| entry.modified).map(Timestamp::as_second)
+            entry.and_then(|entry| entry.modified).map(Timestamp::as_second),
+            one.sent.is_none(),
+            one.sent.as_ref().and_then(|sent| to_signed(sent.size)),
+            one.sent
+                .as_ref()
+                .and_then(|sent| sent.modified)
+                .map(Timestamp::as_second),
+            one.sent.as_ref().and_then(|sent| sent.sha256.as_deref())
         ])?;
     Ok(())
 }

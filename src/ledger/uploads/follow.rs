@@ -68,6 +68,8 @@ pub struct FollowWork {
     pub stored_at: Option<String>,
     /// The id at the source.
     pub id: FileId,
+    /// Whether it was tried since it was last handed over, and could not follow.
+    pub is_missed: bool,
 }
 
 /// What the table knows of an item.
@@ -79,6 +81,10 @@ struct Known {
     size: Option<i64>,
     modified: Option<i64>,
     sha256: Option<String>,
+    /// Whether its content has to follow.
+    follows: bool,
+    /// Whether its copy was let go of.
+    is_spent: bool,
 }
 
 impl Ledger {
@@ -156,7 +162,9 @@ impl Ledger {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 
     /// Items that have to follow their sources, with numbers above `after`, at most `limit`.
@@ -254,10 +262,13 @@ impl Ledger {
                 reason: String::new(),
                 entry: Some(Box::new(entry)),
                 attempts: 0,
+                sent: None,
             };
             finish_file(transaction, &end)
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 
     /// Notes that an item of the target could not follow its source, and why. It is tried again in the next pass.
@@ -268,7 +279,9 @@ impl Ledger {
                 .execute(params![no, outcome as i64, reason])?;
             Ok(())
         })
-        .await
+        .await?;
+        self.tell_news();
+        Ok(())
     }
 
     /// Whether an item's content has to follow its source.
@@ -354,7 +367,8 @@ fn find(
 ) -> rusqlite::Result<Option<Known>> {
     transaction
         .prepare_cached(
-            "SELECT no, state, coalesce(want_parent, parent), coalesce(want_name, name), size, modified, sha256
+            "SELECT no, state, coalesce(want_parent, parent), coalesce(want_name, name), size, modified, sha256,
+                    follow & 1 <> 0, stored_at IS NULL
              FROM upload WHERE drive = ?1 AND id = ?2 AND kind = ?3 AND parent IS NOT NULL",
         )?
         .query_row(
@@ -368,11 +382,16 @@ fn find(
                     size: row.get(4)?,
                     modified: row.get(5)?,
                     sha256: row.get(6)?,
+                    follows: row.get(7)?,
+                    is_spent: row.get(8)?,
                 })
             },
         )
         .optional()
 }
+
+/// Reason of a file that was delivered before, and that the journal does not know to be in the target.
+const LOST_SIGHT: &str = "delivered before, and no longer known to be in the target";
 
 fn follow(transaction: &Transaction<'_>, pass: i64, item: Followed) -> rusqlite::Result<()> {
     let mut step = item.step;
@@ -380,7 +399,13 @@ fn follow(transaction: &Transaction<'_>, pass: i64, item: Followed) -> rusqlite:
         Some(folder) => find(transaction, &step.drive, folder, Kind::Folder)?.map(|known| known.no),
         None => root_of(transaction, &step.drive)?,
     };
-    let Some(known) = find(transaction, &step.drive, &step.id, step.kind)? else {
+    // A file that comes without its bytes can only be one that is in the target already.
+    let is_bare = step.kind == Kind::File && step.stored_at.is_none() && step.settled.is_none();
+    let found = find(transaction, &step.drive, &step.id, step.kind)?;
+    if is_bare && found.as_ref().is_none_or(|known| known.state == ENDED) {
+        step.settled = Some((UploadOutcome::NotInSnapshot, LOST_SIGHT.to_owned()));
+    }
+    let Some(known) = found else {
         step.no = next(transaction)?;
         step.parent = parent;
         insert(transaction, &step)?;
@@ -406,13 +431,14 @@ fn follow(transaction: &Transaction<'_>, pass: i64, item: Followed) -> rusqlite:
             ])?;
         return wake(transaction, known.no);
     }
-    if step.settled.is_some() {
+    if step.settled.is_some() || (is_bare && known.state != DONE) {
         return Ok(());
     }
     let content = step.kind == Kind::File
         && (known.size != size || known.modified != modified || known.sha256 != step.sha256);
     let place = known.parent != parent || known.name != step.name;
-    if content || known.state != DONE {
+    let fills = content || (known.follows && !is_bare);
+    if fills || known.state != DONE || known.is_spent {
         transaction
             .prepare_cached(
                 "UPDATE upload SET size = ?2, modified = ?3, sha256 = ?4, stored_at = ?5 WHERE no = ?1",
@@ -421,9 +447,12 @@ fn follow(transaction: &Transaction<'_>, pass: i64, item: Followed) -> rusqlite:
     }
     if known.state == DONE || known.state == STARTED {
         let flags = if content { CONTENT } else { 0 } | if place { PLACE } else { 0 };
+        // Why an earlier content could not follow says nothing of this one.
         transaction
-            .prepare_cached("UPDATE upload SET follow = follow | ?2 WHERE no = ?1")?
-            .execute(params![known.no, flags])?;
+            .prepare_cached(
+                "UPDATE upload SET follow = follow | ?2, reason = CASE WHEN ?3 THEN '' ELSE reason END WHERE no = ?1",
+            )?
+            .execute(params![known.no, flags, fills])?;
         if place {
             transaction
                 .prepare_cached("UPDATE upload SET want_parent = ?2, want_name = ?3 WHERE no = ?1")?
@@ -468,7 +497,8 @@ fn works(
                 u.size, u.modified, u.sha256, u.stored_at, u.id,
                 u.new_id, coalesce(u.given_name, u.new_name), u.kind, u.left_size, u.left_modified, u.location, u.facts,
                 p.new_id, coalesce(p.given_name, p.new_name), 1, NULL, NULL, p.location, p.facts,
-                w.new_id, coalesce(w.given_name, w.new_name), 1, NULL, NULL, w.location, w.facts
+                w.new_id, coalesce(w.given_name, w.new_name), 1, NULL, NULL, w.location, w.facts,
+                u.outcome IN (6, 7, 8) AND u.reason <> ''
          FROM upload AS u JOIN upload AS p ON p.no = u.parent
          LEFT JOIN upload AS w ON w.no = u.want_parent AND w.no <> u.parent AND w.new_id IS NOT NULL
          WHERE {condition}"
@@ -499,6 +529,7 @@ fn works(
             sha256: row.get(10)?,
             stored_at: row.get(11)?,
             id: FileId::new(row.get::<_, String>(12)?),
+            is_missed: row.get::<_, Option<bool>>(34)?.unwrap_or(false),
         })
     })?;
     rows.collect()

@@ -4,6 +4,7 @@
 //! when the run goes on, the folder is listed again, and the item is taken as done if it lies there.
 
 mod claim;
+mod copies;
 mod ends;
 mod follow;
 mod results;
@@ -20,7 +21,8 @@ use crate::manifest;
 use crate::path::DrivePath;
 
 pub use claim::{Again, Choice, Claimed, Settled, UploadWork};
-pub use ends::UploadEnd;
+pub use copies::Spent;
+pub use ends::{Sent, UploadEnd};
 pub use follow::{FollowWork, Followed};
 pub use results::{Problem, UploadRow, UploadTotals};
 pub use sides::{Difference, DriveCount};
@@ -322,6 +324,21 @@ impl Ledger {
                 params![READY, WAITING, DONE],
             )?;
             Ok(())
+        })
+        .await
+    }
+
+    /// How many files are still to be put into the target, and how many bytes they have.
+    pub async fn open_uploads(&self) -> Result<(u64, u64)> {
+        self.change(|transaction| {
+            transaction.query_row(
+                "SELECT count(*), coalesce(sum(size), 0) FROM upload WHERE kind = 0 AND state IN (?1, ?2)",
+                params![WAITING, READY],
+                |row| {
+                    let (files, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    Ok((files.cast_unsigned(), bytes.max(0).cast_unsigned()))
+                },
+            )
         })
         .await
     }

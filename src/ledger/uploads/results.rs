@@ -70,7 +70,8 @@ pub struct Problem {
     pub detail: String,
 }
 
-/// The problems that were noted, and those that only all names of a folder together show.
+/// The problems that were noted, those that only all names of a folder together show, and names that another item of the
+/// target has: outcomes are those of [`UploadOutcome::ALL`].
 const PROBLEMS: &str = "
     SELECT 0 AS part, problem, drive, path, size, detail FROM problem
     UNION ALL
@@ -80,7 +81,10 @@ const PROBLEMS: &str = "
     UNION ALL
     SELECT 2, 'name-twin', drive, path, size, name FROM upload
     WHERE parent IS NOT NULL AND (parent, fold) IN (
-        SELECT parent, fold FROM upload GROUP BY parent, fold HAVING count(DISTINCT name) > 1)";
+        SELECT parent, fold FROM upload GROUP BY parent, fold HAVING count(DISTINCT name) > 1)
+    UNION ALL
+    SELECT 3, 'name-taken', drive, path, size, coalesce(given_name, new_name, name) FROM upload
+    WHERE parent IS NOT NULL AND (outcome IN (3, 4) OR (outcome IN (6, 7) AND reason = 'conflict'))";
 
 impl Ledger {
     /// Problems by code.
@@ -116,8 +120,8 @@ impl Ledger {
         .await
     }
 
-    /// Hands every problem to `take`: those noted, then names that stand twice in one folder (`name-clash`), or that
-    /// differ by case or Unicode form alone (`name-twin`).
+    /// Hands every problem to `take`: those noted, then names that stand twice in one folder (`name-clash`), that differ by
+    /// case or Unicode form alone (`name-twin`), or that were taken in the target (`name-taken`).
     ///
     /// # Errors
     /// The ledger's own, or the first of `take`, as the inner result.
@@ -246,14 +250,15 @@ impl Ledger {
         .await
     }
 
-    /// For each pair of source and target drive: files, folders and bytes that are still to be put there.
+    /// For each pair of source and target drive: files, folders and bytes that are still to be put there, or that were.
     pub async fn upload_drives(&self) -> Result<Vec<(String, String, u64, u64, u64)>> {
         self.change(|transaction| {
             transaction
                 .prepare(
                     "SELECT drive, target, sum(kind = 0), sum(kind = 1),
                             coalesce(sum(CASE WHEN kind = 0 THEN size END), 0)
-                     FROM upload WHERE parent IS NOT NULL AND outcome IS NULL
+                     FROM upload
+                     WHERE parent IS NOT NULL AND (outcome IS NULL OR outcome IN (0, 2, 3, 4))
                      GROUP BY drive, target ORDER BY drive, target",
                 )?
                 .query_map([], |row| {

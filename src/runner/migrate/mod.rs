@@ -9,6 +9,7 @@ mod conclude;
 mod pair;
 mod pass;
 mod permissions;
+mod plan;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::archive::Archive;
 use crate::blocking::blocking;
 use crate::drive::Drive;
 use crate::entry::OnConflict;
-use crate::job::{Deletions, Face, JobKind, MigrateOptions, Pass, Permissions, Share, Unmapped};
+use crate::job::{Deletions, Face, JobKind, Keep, MigrateOptions, Pass, Permissions, Share, Unmapped};
 use crate::ledger::{Ledger, NewRoot};
 use crate::migrate::{PassSummary, Reconciliation};
 use crate::monitor::Phase;
@@ -34,6 +35,8 @@ use compare::compare;
 use conclude::conclude;
 use pair::{pair, write_unmapped};
 use pass::one_pass;
+
+pub(super) use plan::plan;
 
 /// Drives without a place to go that a message names.
 const UNMAPPED_SHOWN: usize = 20;
@@ -84,7 +87,8 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
         })
         .await?
     };
-    let mut begun = begin(session, &archive).await?;
+    let hands_on = options.keep == Keep::Manifest;
+    let mut begun = begin(session, &archive, hands_on.then_some(&journal)).await?;
     let sides = Sides {
         options,
         source,
@@ -114,6 +118,11 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
         report.roots = begun.ledger.root_facts().await?;
         describe(&restore::summary(&sides.journal).await?, &mut report);
         session.add_figures(&mut report);
+        let run = begun.run.clone();
+        begun.ledger.close().await;
+        if let Err(error) = blocking(move || run.seal_state()).await {
+            tracing::warn!(%error, "the state of this run cannot be sealed");
+        }
         return Ok(report);
     }
     session.monitor.phase(Phase::Finishing);
@@ -147,7 +156,7 @@ async fn work(
         () = session.stop.draining() => return Ok(false),
     };
     report.warnings.extend(warnings);
-    let pairs = pair(session, sides, &found).await?;
+    let pairs = pair(session, &options.delivery, &sides.target, &found).await?;
     for one in &pairs.unmapped {
         let message = format!("it has no place to go ({}): {}", one.reason, one.name);
         session.monitor.problem(one.drive.as_str(), &message);
@@ -223,6 +232,7 @@ fn state_name(session: &Session, options: &MigrateOptions) -> String {
     lasting.deletions = Deletions::Ignore;
     lasting.deletion_limit = Share::NONE;
     lasting.unmapped = Unmapped::Fail;
+    lasting.keep = Keep::All;
     lasting.delivery.on_conflict = OnConflict::Skip;
     lasting.delivery.map = None;
     lasting.delivery.permissions = Permissions::Record;

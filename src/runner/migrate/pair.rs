@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Sides, make_folder};
+use super::make_folder;
+use crate::drive::Drive;
 use crate::entry::{Root, Scope};
+use crate::job::Delivery;
 use crate::ledger::NewRoot;
 use crate::manifest::TableWriter;
 use crate::migrate::{Map, Pairs};
@@ -16,16 +19,21 @@ const SAME_NAMES: &str =
     "source,target\nme,me\nusers/*,users/*\nsharedrives/*,sharedrives/*\ngroups/*,groups/*\n";
 
 /// The job's map, or where it names none, the one of same names.
-pub(super) async fn read_map(session: &Session, sides: &Sides<'_>) -> Result<Map, Error> {
-    match target::map(session, &sides.options.delivery).await? {
+pub(super) async fn read_map(session: &Session, delivery: &Delivery) -> Result<Map, Error> {
+    match target::map(session, delivery).await? {
         Some(map) => Ok(map),
         None => Map::read(SAME_NAMES.as_bytes()).map_err(|_| Error::Lost("the map of same names")),
     }
 }
 
 /// The target drive of each source drive, as the map has it.
-pub(super) async fn pair(session: &Session, sides: &Sides<'_>, found: &[NewRoot]) -> Result<Pairs, Error> {
-    let map = read_map(session, sides).await?;
+pub(super) async fn pair(
+    session: &Session,
+    delivery: &Delivery,
+    target: &Arc<dyn Drive>,
+    found: &[NewRoot],
+) -> Result<Pairs, Error> {
+    let map = read_map(session, delivery).await?;
     let sources: Vec<Root> = found.iter().map(|root| root.root.clone()).collect();
     let mut scopes = BTreeSet::new();
     for word in sources.iter().flat_map(|root| map.targets_of(root)) {
@@ -41,7 +49,7 @@ pub(super) async fn pair(session: &Session, sides: &Sides<'_>, found: &[NewRoot]
     let mut targets = Vec::new();
     for scope in scopes {
         if let Ok(scope) = scope.parse::<Scope>() {
-            targets.extend(sides.target.roots(&scope).await?);
+            targets.extend(target.roots(&scope).await?);
         }
     }
     Ok(map.pair(&sources, &targets))

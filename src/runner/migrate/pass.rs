@@ -9,15 +9,15 @@ use tokio::sync::watch;
 
 use super::Sides;
 use crate::archive::{self, Archive, Run};
-use crate::backup::{self, backup};
+use crate::backup::{self, Spool, backup};
 use crate::entry::Root;
 use crate::id::DriveId;
-use crate::job::Deletions;
+use crate::job::{Deletions, Keep};
 use crate::manifest::Outcome;
 use crate::migrate::{self, Feed, PassSummary, migrate};
 use crate::plan::Policy;
 use crate::restore::{Copies, Limits};
-use crate::runner::begin::Begun;
+use crate::runner::begin::{Begun, hand_off};
 use crate::runner::restore::upload_options;
 use crate::runner::snapshot::{CONTENT_ATTEMPTS, GRACE, classify, place};
 use crate::runner::source::ArchiveCopies;
@@ -36,6 +36,15 @@ pub(super) async fn one_pass(
     let job = &session.loaded.job;
     let options = sides.options;
     let throttle = Arc::new(Throttle::new(job.limits.bandwidth.map(Into::into)));
+    let spool = match options.keep {
+        Keep::All => None,
+        Keep::Manifest => {
+            let run = begun.run.id().as_str().to_owned();
+            sides.journal.watch_copies(run).await?;
+            let held = begun.ledger.held_bytes().await?;
+            Some(Arc::new(Spool::new(job.limits.spool.get(), held)))
+        }
+    };
     let backup_options = backup::Options {
         walk: walk::Options {
             listings: job.limits.listings,
@@ -51,6 +60,7 @@ pub(super) async fn one_pass(
             salt: archive::fold(begun.run.id().as_str()),
         },
         throttle: Arc::clone(&throttle),
+        spool: spool.clone(),
         grace: GRACE,
     };
     let mut restore_options = upload_options(session, &options.delivery, true, begun.run.id().as_str());
@@ -60,6 +70,7 @@ pub(super) async fn one_pass(
         limits: Limits::default(),
         deletions: (options.deletions == Deletions::Follow)
             .then(|| f64::from(options.deletion_limit.millionths()) / 1_000_000.0),
+        hand_off: spool.map(|spool| hand_off(&begun.run, spool)),
     };
     let (fed, feed) = watch::channel(Feed::Open);
     let storing = async {

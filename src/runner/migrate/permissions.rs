@@ -98,7 +98,7 @@ pub(super) async fn settle(
         report.details.insert("permissions".to_owned(), details);
         return Ok(Outcome::Told);
     }
-    let map = read_map(session, sides).await?;
+    let map = read_map(session, &sides.options.delivery).await?;
     let mut people = People::new(sides.source.as_ref(), sides.target.as_ref(), &map);
     let survey = Survey {
         source: sides.source.as_ref(),

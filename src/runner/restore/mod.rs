@@ -28,7 +28,6 @@ use prepare::{named, open, prepare};
 use state::{Begun, begin, open_ledger, state_name};
 
 pub(super) use options::upload_options;
-pub use plan::PlannedRestore;
 pub(super) use plan::plan;
 pub(super) use results::{describe, first_failures, results_folder, write_summary, write_whole};
 

@@ -1,55 +1,72 @@
 //! What a restore would do, told without doing it.
 
-use std::io::Write;
+use std::sync::Arc;
 
+use super::options::upload_options;
 use super::prepare::{chosen, open, prepare, selection};
 use crate::blocking::blocking;
-use crate::job::RestoreOptions;
+use crate::estimate::{Delivery, Side};
+use crate::job::{self, Face, RestoreOptions, To};
 use crate::ledger::Ledger;
-use crate::restore;
-use crate::runner::{Error, Session};
+use crate::restore::{Place, Stage};
+use crate::runner::plan::rate;
+use crate::runner::plan_delivery::{PlannedDelivery, arriving, describe, rehearse};
+use crate::runner::{Error, Session, connect, target};
 
-/// A restore as its plan tells it.
-#[derive(Debug)]
-pub struct PlannedRestore {
-    /// The plan, which prints as a page for people.
-    pub plan: restore::RestorePlan,
-    /// What a person should know before the start.
-    pub warnings: Vec<String>,
-    ledger: Ledger,
-}
-
-impl PlannedRestore {
-    /// Writes the readiness scan as CSV, and gives the target back with the number of problems.
-    ///
-    /// # Errors
-    /// When the target refuses.
-    pub async fn write_readiness<W: Write + Send + 'static>(
-        &self,
-        target: W,
-        bom: bool,
-    ) -> Result<(W, u64), Error> {
-        Ok(restore::write_readiness(&self.ledger, target, bom).await?)
-    }
-}
-
-/// Says what a restore would do. The archive is only read, and the target is asked for its drives alone.
+/// Says what a restore would do. The archive is only read, and of the target what is there is listed.
 ///
 /// # Errors
 /// As [`crate::runner::run`].
 pub(in crate::runner) async fn plan(
     session: &Session,
     options: &RestoreOptions,
-) -> Result<PlannedRestore, Error> {
+) -> Result<PlannedDelivery, Error> {
     let archive = open(session).await?;
     let snapshot = chosen(session, options, &archive).await?;
     let ledger = blocking(Ledger::temporary).await?;
-    let prepared = prepare(session, options, &archive, snapshot, ledger, true).await?;
+    let prepared = prepare(session, options, &archive, snapshot, ledger.clone(), true).await?;
     let selection = selection(session, &prepared.snapshot, &prepared.target)?;
-    let plan = restore::plan(&prepared.ledger, std::iter::empty(), &selection).await?;
-    Ok(PlannedRestore {
-        plan,
+    let place = match &options.delivery.to {
+        To::Local(folder) => Some(job::resolve_path(&session.loaded.base, folder)),
+        _ => None,
+    };
+    let is_new = place.as_ref().is_some_and(|path| !path.is_dir());
+    let stage = Arc::new(Stage::new(Arc::clone(&prepared.target.drive), is_new));
+    let times_kept = prepared.target.times_kept;
+    let upload = upload_options(
+        session,
+        &options.delivery,
+        times_kept,
+        prepared.snapshot.id.as_str(),
+    );
+    let made = rehearse(session, &stage, &ledger, upload, &selection).await?;
+    let target = match &place {
+        Some(_) => None,
+        None => {
+            let file = target::tenant(session)?;
+            let config = connect::config(file, &session.loaded.job.limits, &session.host).await?;
+            Some(Side {
+                load: arriving(&session.tally, &stage, file.tenant.dialect() == Face::Classic),
+                rate: rate(config.rate),
+            })
+        }
+    };
+    let into = match (&place, &selection.to) {
+        (Some(path), _) => format!("the folder {} of this machine", path.display()),
+        (None, Place::Folder(name)) => format!("the folder '{name}'"),
+        (None, Place::Original) => "the places where things were".to_owned(),
+    };
+    let partial = if prepared.snapshot.is_complete() {
+        ""
+    } else {
+        ", which is partial"
+    };
+    let delivery = Delivery {
+        from: format!("snapshot {}{partial}", prepared.snapshot.id),
+        into,
+        target,
         warnings: prepared.warnings,
-        ledger: prepared.ledger,
-    })
+        ..describe(session, &made)
+    };
+    Ok(PlannedDelivery { delivery, ledger })
 }

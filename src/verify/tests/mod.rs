@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::archive::{Durability, Earlier, Head, LocalPath, Previous, Snapshot, Tail, plain_or_derived};
+use crate::archive::{Durability, Earlier, Head, LocalPath, Snapshot, Tail, plain_or_derived};
 use crate::entry::{Entry, Kind as EntryKind};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
@@ -72,10 +72,7 @@ impl House {
             kind: "backup".to_owned(),
             tenant: "acme".to_owned(),
             started: format!("{date}T02:00:00Z").parse().unwrap(),
-            previous: before.map(|before| Previous {
-                snapshot: before.id.to_string(),
-                manifest_sha256: before.tail.as_ref().unwrap().manifest_sha256.clone(),
-            }),
+            previous: before.and_then(Snapshot::as_previous),
             ..Head::default()
         };
         let run = self.archive.begin(&head, Durability::None).unwrap();
@@ -440,7 +437,7 @@ fn each_damage_is_found_and_nothing_else() {
                     format!("{}{other}{}", &text[..place], &text[place + 1..])
                 })
             },
-            &[("chain", "HEAD.json")],
+            &[("chain", "HEAD.json"), ("head", "HEAD.json")],
         ),
         (
             "head's previous a word",
@@ -449,12 +446,12 @@ fn each_damage_is_found_and_nothing_else() {
                     text.replace(FIRST, "yesterday")
                 })
             },
-            &[("chain", "HEAD.json")],
+            &[("chain", "HEAD.json"), ("head", "HEAD.json")],
         ),
         (
             "head's previous itself",
             |house| house.edit(&format!("{SECOND}/HEAD.json"), |text| text.replace(FIRST, SECOND)),
-            &[("chain", "HEAD.json")],
+            &[("chain", "HEAD.json"), ("head", "HEAD.json")],
         ),
         (
             "tail gone",
@@ -491,7 +488,7 @@ fn each_damage_is_found_and_nothing_else() {
                     text.replace("\"failures_rows\": 1", "\"failures_rows\": 2")
                 })
             },
-            &[("failures", "failures.csv")],
+            &[("failures", "failures.csv"), ("tail", "TAIL.json")],
         ),
     ];
     for (name, damage, expected) in damages {
@@ -537,7 +534,10 @@ fn a_manifest_and_tail_forged_together_break_the_chain() {
     });
     assert_eq!(
         house.problems(),
-        BTreeSet::from([("chain", format!("{SECOND}/HEAD.json"))])
+        BTreeSet::from([
+            ("chain", format!("{SECOND}/HEAD.json")),
+            ("tail", format!("{FIRST}/TAIL.json")),
+        ])
     );
 }
 

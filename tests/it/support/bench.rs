@@ -183,6 +183,11 @@ impl Bench {
         self.nights.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Sets the clock of all later runs in this process forward by so many days, or back.
+    pub(crate) fn set_clock(&self, days: i64) {
+        self.nights.fetch_add(days, Ordering::Relaxed);
+    }
+
     /// The machine that runs in this process see.
     pub(crate) fn host(&self) -> Host {
         let variables = self.variables.clone();

@@ -3,7 +3,8 @@
 // Each theme takes what it needs.
 #![allow(dead_code, unused_imports)]
 
-mod bench;
+pub(crate) mod bench;
+pub(crate) mod hostile;
 pub(crate) mod lab;
 mod listener;
 mod nights;
@@ -11,5 +12,5 @@ mod shelf;
 
 pub(crate) use bench::{Bench, Face, tenant_file};
 pub(crate) use listener::{Recorder, StopAt};
-pub(crate) use nights::{add, modified, remove, simulator_with, touch};
+pub(crate) use nights::{add, link, modified, remove, simulator_with, touch};
 pub(crate) use shelf::{Held, Shelf, held, sha256, tree_of, truth};

@@ -101,3 +101,20 @@ pub(crate) async fn simulator_with(paths: &[&str]) -> Simulator {
     }
     simulator
 }
+
+/// Makes a link for anyone to an item of `me` through the API, as a client does.
+pub(crate) async fn link(simulator: &Simulator, path: &str) {
+    let id = simulator.world().read(|world| {
+        let node = world.find(0, path).unwrap();
+        world.id_of(node)
+    });
+    let api = &simulator.endpoints().api;
+    let answer = reqwest::Client::new()
+        .post(format!("{api}/v1.0/users/me/drive/files/{id}/link"))
+        .bearer_auth(simulator.token())
+        .json(&serde_json::json!({ "accessType": "ANYONE", "linkPermissionType": "DOWNLOAD" }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
+}

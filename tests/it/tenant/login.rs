@@ -172,37 +172,47 @@ async fn a_login_in_a_browser_opens_the_drives_for_ninety_days() {
 async fn an_answer_that_is_not_ours_gives_no_tokens() {
     let town = Town::new(small_drives(1, 0, 0), Options::default()).await;
     let tenant = tenant(&town);
-    type Forge = fn(&str) -> String;
-    let cases: [(Forge, &str); 3] = [
-        (
-            |address| format!("{}x", address),
-            "the answer does not belong to this login: its state is another one",
-        ),
-        (
-            |address| address.split("&state=").next().unwrap_or_default().to_owned(),
-            "its state is missing",
-        ),
-        (
-            |address| address.replace("code=", "error=access_denied&was="),
-            "the login page said no: access_denied",
-        ),
-    ];
-    for (forge, words) in cases {
-        let waiting = Waiting::start(&town, &tenant, false);
-        let redirected = log_in(&waiting.address).await;
-        let (status, page) = open(&forge(&redirected)).await;
-        let ended = waiting.end();
-        assert_eq!((ended.code, status), (Some(1), 400), "{}", ended.err);
-        assert!(page.contains("The login failed"), "{page}");
-        assert!(ended.err.contains(words), "{}", ended.err);
-        assert!(
-            ended.err.contains("hint: start `drivejob login` again"),
-            "{}",
-            ended.err
-        );
+    let waiting = Waiting::start(&town, &tenant, false);
+    let redirected = log_in(&waiting.address).await;
+    // A page of an earlier login, or of somebody else: it ends nothing.
+    let without_state = redirected.split("&state=").next().unwrap();
+    for foreign in [format!("{redirected}x"), without_state.to_owned()] {
+        let (status, page) = open(&foreign).await;
+        assert_eq!(status, 400);
+        assert!(page.contains("belongs to another login"), "{page}");
     }
     assert_eq!(town.calls("oauth.token"), 0);
+    let (status, page) = open(&redirected.replace("code=", "error=access_denied&was=")).await;
+    let ended = waiting.end();
+    assert_eq!((ended.code, status), (Some(1), 400), "{}", ended.err);
+    assert!(page.contains("The login failed"), "{page}");
+    for words in [
+        "the login page said no: access_denied",
+        "hint: start `drivejob login` again",
+    ] {
+        assert!(ended.err.contains(words), "{}", ended.err);
+    }
+    // Pasted, there is no second answer to wait for.
+    let mut waiting = Waiting::start(&town, &tenant, true);
+    waiting.paste(&format!("{redirected}x"));
+    let ended = waiting.end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("its state is another one"), "{}", ended.err);
+    assert_eq!(town.calls("oauth.token"), 0);
     assert!(!town.path("acme.tokens").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scope_that_the_app_lacks_is_named_in_the_hint() {
+    let town = Town::new(small_drives(1, 0, 0), Options::default()).await;
+    let mut waiting = Waiting::start(&town, &tenant(&town), true);
+    let state = waiting.address.split("state=").nth(1).unwrap().to_owned();
+    waiting.paste(&format!(
+        "http://localhost/callback?error=invalid_scope&state={state}"
+    ));
+    let ended = waiting.end();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("`scope` under [auth]"), "{}", ended.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -85,6 +85,25 @@ async fn patterns_take_in_and_leave_out_and_a_word_without_a_drive_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_is_the_same_by_id_and_by_mail() {
+    let town = Town::new(small_drives(3, 0, 0), Options::default()).await;
+    let words = town.words();
+    let more = format!("exclude-drives = [\"users/Member2@example.com\"]\n{QUICK}");
+    let job = town.job("out", "audit", "delegated.toml", "[\"users/*\"]", &more);
+    let report = town.run(&job).await;
+    let mut left = vec![words[0].as_str(), &words[2]];
+    left.sort_unstable();
+    assert_eq!(drives(&report), left, "{}", report.to_text());
+
+    let twice = "[\"users/member2@example.com\", \"users/*\"]";
+    let job = town.job("twice", "audit", "delegated.toml", twice, QUICK);
+    let report = town.run(&job).await;
+    let mut each = vec![words[0].as_str(), &words[2], "users/member2@example.com"];
+    each.sort_unstable();
+    assert_eq!(drives(&report), each, "{}", report.to_text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn folders_that_others_share_are_drives_of_their_own() {
     let town = Town::new(small_drives(3, 0, 0), Options::default()).await;
     let owner = town.words()[1].clone();

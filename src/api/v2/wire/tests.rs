@@ -1,9 +1,11 @@
 //! Tables of items, dates and pages, good and bad.
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::api::tests::hostile::{assert_nothing_is_dropped, distorted};
 
 fn read(raw: Value) -> Result<Entry, Box<BrokenItem>> {
     entry(&DriveId::new("me"), Some(&FileId::new("parent")), raw)
@@ -156,4 +158,100 @@ fn pages_end_with_an_empty_cursor_and_need_their_list() {
     );
     assert!(items(json!({"files": {}}), &["files"]).is_err());
     assert!(items(json!([]), &["files"]).is_err());
+}
+
+/// A listing's item as the documents show it.
+fn documented() -> Value {
+    json!({
+        "fileId": "QDIx", "parentFileId": "QDIw", "resourceLocation": 24101, "fileSize": 10,
+        "fileName": "works.txt", "filePath": "/a/works.txt", "fileType": "DOC",
+        "createdTime": "2017-06-22T10:50:59.59+09:00", "modifiedTime": "2017-05-11T18:31:20+09:00",
+        "accessedTime": "2017-05-11T18:31:20Z", "hasPermission": false, "permissionRootFileId": "p",
+        "shared": true, "statuses": ["LOCKED", "NEW", "MALWARE"], "shiny": {"a": [1]}
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_distorted_item_is_read_as_it_is_or_kept_as_broken(raw in distorted(documented())) {
+        match read(raw.clone()) {
+            Ok(entry) => {
+                let fields = raw.as_object().unwrap();
+                let of = |name: &str| fields.get(name).unwrap_or(&Value::Null).clone();
+                prop_assert_eq!(of("fileId"), Value::from(entry.id.as_str()));
+                prop_assert!(!entry.name.is_empty());
+                if let Value::String(name) = of("fileName") && !name.is_empty() {
+                    prop_assert_eq!(&entry.name, &name);
+                }
+                match (of("fileSize"), entry.size) {
+                    (Value::Null, None) => {}
+                    (Value::Number(told), Some(size)) => prop_assert_eq!(told.as_f64(), Some(size as f64)),
+                    (Value::String(told), Some(size)) => prop_assert_eq!(told.trim().parse(), Ok(size)),
+                    (told, size) => prop_assert!(false, "size {} read as {:?}", told, size),
+                }
+                let is_folder = of("fileType").as_str().is_some_and(|word| word.to_uppercase() == "FOLDER");
+                prop_assert_eq!(entry.is_folder(), is_folder);
+                for (name, time) in [
+                    ("modifiedTime", entry.modified), ("createdTime", entry.created), ("accessedTime", entry.accessed),
+                ] {
+                    if let Some(time) = time {
+                        prop_assert_eq!(date(of(name).as_str().unwrap()).map(|(time, _)| time), Some(time));
+                    } else {
+                        prop_assert_eq!(entry.properties.other.get(name), fields.get(name).filter(|told| !told.is_null()));
+                    }
+                }
+                let typed = [
+                    "fileId", "fileName", "fileType", "parentFileId", "fileSize", "resourceLocation", "shared",
+                    "permissionRootFileId",
+                ];
+                let partly = ["statuses", "modifiedTime", "createdTime", "accessedTime"];
+                assert_nothing_is_dropped(fields, &entry.properties.other, &typed, &partly);
+            }
+            Err(broken) => {
+                prop_assert!(["no-id", "no-name", "malformed"].contains(&broken.reason));
+                prop_assert_eq!(&broken.raw, &raw);
+                prop_assert_eq!(broken.reason == "no-id", raw.is_object() && text(&raw, "fileId").is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_distorted_page_ends_or_goes_on_as_it_says(raw in distorted(json!({
+        "files": [documented(), {"fileId": "b"}], "responseMetaData": {"nextCursor": "a+/="},
+        "quota": {"total": 10, "used": 5, "trash": 0}
+    }))) {
+        let told = raw.pointer("/responseMetaData/nextCursor").cloned().unwrap_or_default();
+        match next_cursor(&raw) {
+            Ok(Some(cursor)) => prop_assert!(!cursor.is_empty() && told == cursor),
+            Ok(None) => prop_assert!(told.is_null() || told == ""),
+            Err(_) => prop_assert!(!told.is_null() && !told.is_string()),
+        }
+        if let Some(quota) = quota(&raw) {
+            let told = raw.pointer("/quota/used").and_then(Value::as_f64);
+            prop_assert!(told.is_none() || quota.used.is_none() || quota.used.map(|used| used as f64) == told);
+        }
+        let list = raw.get("files").and_then(Value::as_array).cloned();
+        prop_assert_eq!(items(raw, &["files"]).ok(), list);
+    }
+
+    #[test]
+    fn a_date_is_the_same_in_every_form(second in -62_135_510_400_i64..253_402_214_399, zone in -86_399..86_399_i32,
+        fraction in "([.,][0-9]{0,20})?", colon in any::<bool>()) {
+        // To the minute, as RFC 3339 has offsets.
+        let offset = jiff::tz::Offset::from_seconds(zone / 60 * 60).unwrap();
+        let time = Timestamp::from_second(second).unwrap();
+        let local = offset.to_datetime(time);
+        let (sign, minutes) = (if zone < 0 { '-' } else { '+' }, (zone / 60).abs());
+        let colon = if colon { ":" } else { "" };
+        let written = format!("{}{fraction}{sign}{:02}{colon}{:02}", local.strftime("%Y-%m-%dT%H:%M:%S"), minutes / 60, minutes % 60);
+        prop_assert_eq!(date(&written), Some((time, fraction.len() < 2)), "{}", written);
+    }
+
+    #[test]
+    fn what_is_no_date_is_none(text in "\\PC{0,40}|[0-9TZ:+., -]{0,40}") {
+        if let Some((time, _)) = date(&text) {
+            prop_assert!(text.trim().len() > 19);
+            prop_assert_eq!(time.subsec_nanosecond(), 0);
+        }
+    }
 }
