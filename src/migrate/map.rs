@@ -114,15 +114,15 @@ impl Map {
         exact.chain(ruled).collect()
     }
 
-    /// The targets that the map names for a member, group or unit, the one that counts first. A rule with `*` speaks of
-    /// mails and names only: an id of one tenant says nothing in another, and may be somebody else's there.
-    pub(super) fn party_targets(&self, family: &str, id: &str, name: &str) -> Vec<String> {
+    /// The target that the map names for a member, group or unit. A rule with `*` speaks of mails and names only: an id of
+    /// one tenant says nothing in another, and may be somebody else's there. A target that is not there has no second:
+    /// that could be somebody else as well.
+    pub(super) fn party_target(&self, family: &str, id: &str, name: &str) -> Option<String> {
         let (id, name) = (key(&format!("{family}/{id}")), key(&format!("{family}/{name}")));
-        let exact = [&id, &name]
-            .into_iter()
-            .filter_map(|word| self.exact.get(word).cloned());
-        let ruled = self.rules.iter().filter_map(|rule| rule.apply(&name));
-        exact.chain(ruled).collect()
+        let exact = self.exact.get(&id).or_else(|| self.exact.get(&name));
+        exact
+            .cloned()
+            .or_else(|| self.rules.iter().find_map(|rule| rule.apply(&name)))
     }
 
     /// Pairs drives of the source with drives of the target. Two source drives never share a target: they would mix.

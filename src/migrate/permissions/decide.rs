@@ -358,7 +358,9 @@ impl Maker<'_> {
     fn is_in(&self, party: &Party) -> bool {
         let (wanted, there) = (&self.wanted.rules, &self.there.rules);
         let stays_open = wanted.reach != Reach::Members && there.reach != Reach::Members;
+        // The masters are set before anything else.
         holds(&there.masters, party)
+            || holds(&wanted.masters, party)
             || (stays_open && !holds(&there.denied, party) && !holds(&wanted.denied, party))
             || self.there.grants.iter().any(|grant| grant.party.is(party))
     }

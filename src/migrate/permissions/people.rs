@@ -48,13 +48,10 @@ impl<'a> People<'a> {
             None => return Ok(Err("no-directory")),
         };
         let name = known.names.get(&party.id).unwrap_or(&party.name);
-        let words = self.map.party_targets(family(party.kind), &party.id, name);
-        if words.is_empty() {
+        let Some(word) = self.map.party_target(family(party.kind), &party.id, name) else {
             return Ok(Err("no-rule"));
-        }
-        let found = words
-            .iter()
-            .find_map(|word| known.words.get(&word.to_lowercase()));
+        };
+        let found = known.words.get(&word.to_lowercase());
         Ok(match found {
             None => Err("no-target"),
             Some(None) => Err("ambiguous"),
