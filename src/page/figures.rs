@@ -70,3 +70,8 @@ pub(super) fn day(time: Timestamp, zone: &TimeZone, language: Language) -> Strin
 pub(super) fn short_day(time: Timestamp, zone: &TimeZone) -> String {
     time.to_zoned(zone.clone()).strftime("%Y-%m-%d").to_string()
 }
+
+/// The minute as short as a table wants it, the same in every language and in order as text.
+pub(super) fn short_moment(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+}

@@ -200,7 +200,11 @@ impl Page<'_> {
                 column(texts.files, Kind::Number),
                 column(texts.folders, Kind::Number),
             ];
-            self.table(&title, &columns, rows);
+            if rows.is_empty() {
+                self.html.raw("<p class=\"note\">").text(texts.none).raw("</p>");
+            } else {
+                self.table(&title, &columns, rows);
+            }
             self.html.raw("</div>");
         }
         self.html.raw("</div></section>\n");
@@ -234,9 +238,12 @@ impl Page<'_> {
         let mut curves = vec![
             curve(texts.files, |night| night.files as f64, count),
             curve(texts.size, |night| night.bytes as f64, bytes),
-            curve(texts.stored_new, |night| night.new_bytes as f64, bytes),
             curve(texts.calls, |night| night.calls as f64, count),
         ];
+        // An audit fetches nothing.
+        if nights.iter().any(|night| night.new_bytes > 0) {
+            curves.insert(2, curve(texts.stored_new, |night| night.new_bytes as f64, bytes));
+        }
         if nights.iter().any(|night| night.quota_share.is_some()) {
             curves.push(Curve {
                 title: texts.quota_share,
@@ -268,7 +275,7 @@ impl Page<'_> {
             .rev()
             .map(|night| {
                 vec![
-                    Cell::Day(Some(night.time)),
+                    Cell::Moment(night.time),
                     Cell::Marked(
                         word(texts.status_words, &night.status),
                         night.status == "complete",
@@ -346,7 +353,14 @@ impl Page<'_> {
             .raw("</section><section><h2>")
             .text(texts.owners)
             .raw("</h2>");
-        self.tally(texts.owner, &aggregate.owners, texts.unknown, &[]);
+        if aggregate.owners.has_only("") {
+            self.html
+                .raw("<p class=\"note\">")
+                .text(texts.owners_untold)
+                .raw("</p>");
+        } else {
+            self.tally(texts.owner, &aggregate.owners, texts.unknown, &[]);
+        }
         self.html.raw("</section></div>\n");
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::figures::{number, percent, short_day};
+use super::figures::{number, percent, short_day, short_moment};
 use super::html::Html;
 use super::words::{Texts, fill};
 use crate::report::size;
@@ -43,6 +43,8 @@ pub(super) enum Cell<'a> {
     /// The same as a bar.
     Bar(f64, f64),
     Day(Option<Timestamp>),
+    /// Day and minute, the same in every language and in order as text.
+    Moment(Timestamp),
     /// Words with another figure to sort by.
     Marked(&'a str, bool),
     /// Lines of words.
@@ -141,6 +143,9 @@ fn write_cell(html: &mut Html, zone: &TimeZone, cell: Cell<'_>) {
             if let Some(time) = time {
                 html.text(&short_day(time, zone));
             }
+        }
+        Cell::Moment(time) => {
+            html.raw("<td class=\"d\">").text(&short_moment(time, zone));
         }
         Cell::Marked(words, is_good) => {
             html.raw("<td class=\"d\">");

@@ -57,6 +57,11 @@ impl Tally {
         self.sums.entry(word.to_owned()).or_default().add(bytes);
     }
 
+    /// Whether everything was counted under `word`.
+    pub(super) fn has_only(&self, word: &str) -> bool {
+        self.rest.files == 0 && self.sums.keys().all(|known| known == word)
+    }
+
     /// The `count` words with the most bytes, and the sum of all others.
     pub(super) fn top(&self, count: usize) -> (Vec<(String, Sum)>, Sum) {
         let mut sums: Vec<(&String, &Sum)> = self.sums.iter().collect();

@@ -208,6 +208,8 @@ pub(super) struct Texts {
     pub(super) other: &'static str,
     /// What was not told.
     pub(super) unknown: &'static str,
+    /// Instead of the owners, where none was told.
+    pub(super) owners_untold: &'static str,
     /// Files without an extension.
     pub(super) without: &'static str,
     /// An empty section.

@@ -61,6 +61,7 @@ pub(super) const TEXTS: Texts = Texts {
     archive: "Archive",
     other: "Other",
     unknown: "Not told",
+    owners_untold: "The service does not tell who changed a file last. Whose files they are is under “Drives”.",
     without: "No extension",
     none: "None.",
     shown: "The first {} of {} are shown. The manifest has all of them.",

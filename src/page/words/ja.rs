@@ -61,6 +61,7 @@ pub(super) const TEXTS: Texts = Texts {
     archive: "アーカイブ",
     other: "その他",
     unknown: "情報なし",
+    owners_untold: "最終更新者の情報は提供されていません。誰のファイルかは「ドライブ」をご覧ください。",
     without: "拡張子なし",
     none: "ありません。",
     shown: "全 {1} 件のうち最初の {0} 件を表示しています。すべての項目はマニフェストにあります。",

@@ -61,6 +61,7 @@ pub(super) const TEXTS: Texts = Texts {
     archive: "아카이브",
     other: "기타",
     unknown: "정보 없음",
+    owners_untold: "마지막 수정자 정보가 제공되지 않습니다. 누구의 파일인지는 ‘드라이브’에서 확인하세요.",
     without: "확장자 없음",
     none: "없습니다.",
     shown: "전체 {1}건 중 처음 {0}건을 표시합니다. 모든 항목은 매니페스트에 있습니다.",
