@@ -127,6 +127,7 @@ impl Archive {
     /// The folder for lock and run, where it is there and may be written to: good for temporary files of any size.
     pub fn scratch(&self) -> Option<PathBuf> {
         let path = self.path().join(super::STATE);
-        tempfile::tempfile_in(&path).ok().map(|_| path)
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|facts| facts.is_dir());
+        (is_folder && tempfile::tempfile_in(&path).is_ok()).then_some(path)
     }
 }

@@ -112,8 +112,7 @@ impl Resolver<'_> {
     }
 }
 
-/// Reads a file with a secret. Of one that others may read the log says so, since whoever can read it owns the tenant; it
-/// is not refused, because that is how containers hand out their secrets (mode 444 or 644).
+/// Reads a file with a secret. One that others may read is refused: whoever can read it owns the tenant.
 fn read_secret(path: &Path) -> io::Result<String> {
     let facts = fs::metadata(path)?;
     if facts.len() > LONGEST_SECRET {
@@ -127,11 +126,11 @@ fn read_secret(path: &Path) -> io::Result<String> {
         use std::os::unix::fs::PermissionsExt;
         let mode = facts.permissions().mode();
         if mode & 0o077 != 0 {
-            tracing::warn!(
-                "{}: others may read or write this secret (mode {:03o}); make it 600",
-                path.display(),
+            let message = format!(
+                "others may read or write it (mode {:03o}); make it 600",
                 mode & 0o777
             );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
     }
     fs::read_to_string(path)

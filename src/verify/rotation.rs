@@ -65,6 +65,10 @@ impl Rotation {
             }
         }
         let path = path(archive);
+        // A link in place of the state folder leads out of the archive.
+        if !path.parent().is_some_and(is_folder) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         let fresh = path.with_file_name(".verified.json.new");
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -156,6 +160,10 @@ fn sizes(archive: &Archive, ids: &[SnapshotId]) -> [u64; BUCKETS] {
 
 fn path(archive: &Path) -> PathBuf {
     archive.join(".drivejob").join("verified.json")
+}
+
+fn is_folder(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir())
 }
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ pub fn read_status(archive: &Path) -> io::Result<StatusFile> {
 /// What the system said. A run does not fail for it.
 pub fn write_status(archive: &Path, status: &StatusFile, durable: bool) -> io::Result<()> {
     let path = status_path(archive);
+    // A link in place of the state folder leads out of the archive.
+    if path.parent().is_some_and(Path::is_symlink) {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     let fresh = path.with_file_name(".status.json.new");
     let mut text = serde_json::to_vec_pretty(status)?;
     text.push(b'\n');

@@ -170,7 +170,10 @@ impl Model {
             other => panic!("{other:?}"),
         }
         assert_clean(&self.bench);
-        assert_eq!(names(&shelf.path().join(".drivejob")), ["lock", "status.json"]);
+        assert_eq!(
+            names(&shelf.path().join(".drivejob")),
+            ["catalogue", "lock", "status.json"]
+        );
         let known = self.nights.insert(newest.id.clone(), rows_of(&newest));
         assert!(known.is_none(), "{} was there before", newest.id);
         let snapshots = shelf.snapshots();

@@ -457,7 +457,10 @@ impl Engine {
         }
         // What the night itself could not get is not in the target either.
         let rows = &self.nights[id].rows;
-        lost += rows.iter().filter(|row| row.outcome == Outcome::Failed).count();
+        lost += rows
+            .iter()
+            .filter(|row| matches!(row.outcome, Outcome::Failed | Outcome::Vanished))
+            .count();
         if expected.is_empty() {
             return;
         }

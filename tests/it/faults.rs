@@ -372,7 +372,8 @@ fn content() -> Vec<Fault> {
 
 /// Faults that only an answer with these fields can have.
 fn fields(names: &[&'static str], numbers: &[&'static str]) -> Vec<Fault> {
-    let kinds: [(&str, fn(String) -> Action); 3] = [
+    type Kind = (&'static str, fn(String) -> Action);
+    let kinds: [Kind; 3] = [
         ("no", |name| Action::MissingField { name }),
         ("null", |name| Action::NullField { name }),
         ("wrong", |name| Action::WrongType { name }),
