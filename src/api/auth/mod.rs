@@ -3,7 +3,7 @@
 //! Each bearer's token is renewed by one task at a time, whoever asks; the others wait for it. The task is detached, so
 //! that a caller who gives up does not lose a refresh token that the service has already exchanged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -174,11 +174,15 @@ pub(super) struct Keys {
     slots: Mutex<HashMap<Bearer, Slot>>,
     /// Counts uses, to find the slot that was used longest ago.
     uses: AtomicU64,
+    /// The newest tokens that were sent, at most [`KNOWN`]: what the service may repeat.
+    sent: Mutex<VecDeque<Secret>>,
     consumer_key: Option<Secret>,
 }
 
 /// Tokens kept at most. Members are walked one after another, so that old ones are not needed again soon.
 const SLOTS: usize = 1_000;
+/// Tokens known at most. A renewed one may still be repeated by an answer to the one before.
+const KNOWN: usize = 2 * SLOTS;
 /// How long a refusal is believed before the service is asked again.
 const REFUSED_FOR: SignedDuration = SignedDuration::from_secs(60);
 /// A token is renewed this long before its end.
@@ -195,6 +199,7 @@ impl Keys {
             grants: Arc::new(Grants::new(config)?),
             slots: Mutex::default(),
             uses: AtomicU64::new(0),
+            sent: Mutex::default(),
             consumer_key: config.credentials.consumer_key.clone(),
         })
     }
@@ -273,6 +278,11 @@ impl Keys {
         }
         let headers: Arc<[_]> = headers.into();
         token.headers = Some(Arc::clone(&headers));
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() == KNOWN {
+            sent.pop_front();
+        }
+        sent.push_back(token.text.clone());
         Ok(Authorization {
             headers,
             generation: token.generation,
@@ -281,18 +291,14 @@ impl Keys {
 
     /// A text of the service without the secrets that we know: an error page may repeat what it was sent.
     pub(super) fn without_secrets(&self, text: Bytes) -> Bytes {
-        let states: Vec<_> = {
-            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.values().map(|slot| Arc::clone(&slot.state)).collect()
-        };
         let mut secrets = self.grants.secrets();
-        for state in states {
-            if let Ok(state) = state.try_lock()
-                && let State::Good(token) = &*state
-            {
-                secrets.push(token.text.clone());
-            }
-        }
+        secrets.extend(
+            self.sent
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .iter()
+                .cloned(),
+        );
         without(text, secrets.iter().map(Secret::reveal))
     }
 

@@ -39,6 +39,7 @@ pub(crate) struct Bench {
     limits: BTreeMap<String, String>,
     tables: String,
     nights: Arc<AtomicI64>,
+    changes: Arc<AtomicI64>,
 }
 
 impl Bench {
@@ -96,6 +97,7 @@ impl Bench {
             limits: BTreeMap::new(),
             tables: String::new(),
             nights: Arc::new(AtomicI64::new(0)),
+            changes: Arc::new(AtomicI64::new(0)),
         };
         bench
             .key("kind", "\"backup\"")
@@ -181,22 +183,26 @@ impl Bench {
     /// Lets a day pass for all later runs in this process.
     pub(crate) fn next_night(&self) {
         self.nights.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the clock of all later runs in this process forward by so many days, or back.
     pub(crate) fn set_clock(&self, days: i64) {
         self.nights.fetch_add(days, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The machine that runs in this process see.
     pub(crate) fn host(&self) -> Host {
         let variables = self.variables.clone();
-        let nights = Arc::clone(&self.nights);
+        let (nights, changes) = (Arc::clone(&self.nights), Arc::clone(&self.changes));
         Host {
             variable: Arc::new(move |name| variables.get(name).cloned()),
             state_dir: self.state(),
             clock: Clock::new(move || {
-                Timestamp::now() + SignedDuration::from_hours(24 * nights.load(Ordering::Relaxed))
+                // Each change of the date is a second more, so that no snapshot gets the name of one that is gone.
+                let change = SignedDuration::from_secs(changes.load(Ordering::Relaxed));
+                Timestamp::now() + SignedDuration::from_hours(24 * nights.load(Ordering::Relaxed)) + change
             }),
             name: "bench".to_owned(),
             pid: std::process::id(),
