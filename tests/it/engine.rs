@@ -729,7 +729,7 @@ fn whatever_happens_in_any_order_each_night_holds_what_it_says() {
     if seed > 0 {
         return run(seed, LENGTH, kills);
     }
-    let sequences = knob("DRIVEJOB_TEST_ENGINE_STEPS", 1_200) / LENGTH;
+    let sequences = knob("DRIVEJOB_TEST_ENGINE_STEPS", 2_000) / LENGTH;
     let next = AtomicU64::new(1);
     std::thread::scope(|scope| {
         for _ in 0..2 {
