@@ -5,7 +5,7 @@ use std::sync::mpsc::Receiver;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
-use super::{Ledger, Result, listing::to_signed};
+use super::{Ledger, Result, columns::to_signed};
 use crate::entry::Entry;
 use crate::manifest::Earlier;
 

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 use serde_json::Value;
 
-use super::listing::{Columns, outcome_number, to_entry};
+use super::columns::{Columns, outcome_number, to_entry};
 use super::{Ledger, Result};
 use crate::drive::Detail;
 use crate::entry::{Entry, Kind};

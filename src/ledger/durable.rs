@@ -6,7 +6,7 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use super::{Ledger, Result, listing::outcome_of};
+use super::{Ledger, Result, columns::outcome_of};
 use crate::manifest::Outcome;
 
 /// A stored file that nobody knows to be on the disk.

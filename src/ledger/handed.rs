@@ -2,7 +2,8 @@
 
 use rusqlite::params;
 
-use super::listing::{Columns, FolderWork, outcome_of, to_entry, to_folder};
+use super::columns::{Columns, outcome_of, to_entry, to_folder};
+use super::listing::FolderWork;
 use super::{Ledger, Result};
 use crate::entry::Kind;
 use crate::id::{Family, FileId};

@@ -12,7 +12,10 @@ mod basis;
 mod durable;
 mod handed;
 mod details;
+mod columns;
+mod files;
 mod listing;
+mod page;
 mod release;
 mod rows;
 mod uploads;
@@ -27,8 +30,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use details::{DetailEnd, DetailWork};
 pub use durable::Doubtful;
+pub use files::{Done, Work};
 pub use handed::Handed;
-pub use listing::{Applied, Done, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement, Work};
+pub use listing::{Applied, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement};
 pub use release::Released;
 pub use uploads::{
     Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem, Sent,

@@ -4,8 +4,8 @@ use std::io;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::columns::outcome_number;
 use super::handed::mark;
-use super::listing::outcome_number;
 use super::{Ledger, Result, Spent};
 use crate::manifest::{DELIVERED, NOT_DELIVERED, Outcome};
 

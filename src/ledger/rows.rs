@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::listing::{Columns, outcome_of, to_entry};
+use super::columns::{Columns, outcome_of, to_entry};
 use super::{Ledger, Result, details};
 use crate::coverage::{RootFacts, Totals};
 use crate::entry::{Entry, Kind, Quota};

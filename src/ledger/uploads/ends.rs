@@ -5,7 +5,7 @@ use rusqlite::{Transaction, params};
 
 use super::{DONE, ENDED, READY, UploadOutcome, WAITING};
 use crate::entry::Entry;
-use crate::ledger::listing::to_signed;
+use crate::ledger::columns::to_signed;
 use crate::ledger::{Ledger, Result};
 use crate::manifest;
 

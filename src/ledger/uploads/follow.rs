@@ -10,7 +10,7 @@ use super::{
 };
 use crate::entry::{Entry, Kind};
 use crate::id::{DriveId, FileId};
-use crate::ledger::listing::to_signed;
+use crate::ledger::columns::to_signed;
 use crate::ledger::{Ledger, Result};
 use crate::path::DrivePath;
 

@@ -13,7 +13,7 @@ mod sides;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::listing::to_signed;
+use super::columns::to_signed;
 use super::{Ledger, Result};
 use crate::entry::{Entry, Kind, OnConflict};
 use crate::id::{DriveId, FileId};

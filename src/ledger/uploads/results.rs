@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{UploadOutcome, upload_outcome};
 use crate::entry::{Entry, Kind};
 use crate::id::{DriveId, FileId};
-use crate::ledger::listing::to_signed;
+use crate::ledger::columns::to_signed;
 use crate::ledger::{Ledger, Result};
 
 /// What became of one step, as `idmap.csv` tells it.

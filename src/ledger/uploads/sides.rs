@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 
 use super::{UploadOutcome, upload_outcome};
-use crate::ledger::listing::to_signed;
+use crate::ledger::columns::to_signed;
 use crate::ledger::{Handed, Ledger, Result};
 
 /// One thing that is not the same on both sides.
