@@ -416,7 +416,7 @@ fn bench(simulator: &Simulator, operation: &str) -> Bench {
         _ if operation.starts_with("classic.") => Bench::new(simulator, Face::Classic),
         _ => Bench::new(simulator, Face::V2),
     };
-    bench.limit("timeout", "\"1s\"")
+    bench.limit("timeout", "\"2s\"")
 }
 
 /// The calls of a run without faults.

@@ -52,7 +52,7 @@ fn job(archive: &Bench, target: &Simulator, face: Face) -> Bench {
         .key("to", "\"original\"")
         // One after the other, so that the first upload is that of the largest file.
         .limit("uploads", "1")
-        .limit("timeout", "\"1s\"")
+        .limit("timeout", "\"2s\"")
 }
 
 /// Faults that only bytes on their way out can have.
