@@ -4,38 +4,38 @@
 //! the ledger at once, so that the end of the process loses nothing. The disk follows for many files at a time; the ledger
 //! knows how far, and what it had not got to is looked at by the next start.
 
+mod lane;
 mod spool;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::archive::{self, Run};
 use crate::blocking::{blocking, outcome};
 use crate::drive::{self, Drive};
-use crate::fetch::{self, Fetch, Fetched};
+use crate::fetch;
 use crate::id::Family;
 use crate::keep::Keeper;
-use crate::ledger::{self, Done, Ledger, Work};
-use crate::manifest::Outcome;
+use crate::ledger::{self, Done, Ledger};
 use crate::monitor::{Counter, Monitor, Phase};
-use crate::plan::{self, Decision, Policy};
+use crate::plan::Policy;
 use crate::stop::{Stop, StopReason};
 use crate::throttle::Throttle;
-use crate::walk::{self, Progress, Walked, walk};
+use crate::walk::{self, Progress, walk};
 
 pub use spool::Spool;
-
-/// Files taken from the ledger in one go; also the most that are reused by one task.
-const FILES_PER_CLAIM: u32 = 128;
 
 /// Time between two waits for the disk while files come in: what the loss of power may cost beside what is under way. Each
 /// wait writes all that is not yet on the disk, so that waiting for every few files would cost more than fetching them.
 const BETWEEN_SYNCS: Duration = Duration::from_secs(2);
+
+/// Small files that may wait to be stored for each transfer: enough to keep network and disk both busy. The end of the process
+/// costs these too.
+const KEPT_PER_TRANSFER: usize = 4;
 
 /// How often files that changed while the walk went on are looked at again.
 const SWEEPS: u32 = 3;
@@ -117,7 +117,7 @@ pub async fn backup(
     stop: Stop,
 ) -> Result<(), Error> {
     let backup = Arc::new(Backup {
-        keeper: Keeper::new(run.clone(), ledger.clone()),
+        keeper: Keeper::new(run.clone(), ledger.clone(), KEPT_PER_TRANSFER * options.transfers),
         drive,
         ledger,
         run,
@@ -200,7 +200,7 @@ async fn fetch_all(backup: &Arc<Backup>, progress: &Progress) -> Result<(), Erro
     // One word that waits is enough: it is taken before the ledger is asked how far it is.
     let (stored, news) = mpsc::channel(1);
     let lanes = Family::ALL
-        .map(|family| fetch_family(Arc::clone(backup), family, progress.subscribe(), stored.clone()));
+        .map(|family| lane::fetch_family(Arc::clone(backup), family, progress.subscribe(), stored.clone()));
     // The disk has followed when the last sender is gone.
     drop(stored);
     tokio::try_join!(try_join_all(lanes), follow(backup, news)).map(|_| ())
@@ -249,190 +249,6 @@ async fn sync(backup: &Backup) -> Result<(), Error> {
     blocking(move || run.sync()).await?;
     backup.ledger.synced(batch).await?;
     Ok(())
-}
-
-/// Gets the files of one family, at most `transfers` at a time.
-async fn fetch_family(
-    backup: Arc<Backup>,
-    family: Family,
-    mut walked: watch::Receiver<Walked>,
-    stored: mpsc::Sender<()>,
-) -> Result<(), Error> {
-    let mut after = 0;
-    let mut waiting: VecDeque<Work> = VecDeque::new();
-    let mut tasks: JoinSet<Result<Ended, Error>> = JoinSet::new();
-    let mut slots: Vec<usize> = worker_numbers(family, backup.options.transfers);
-    let mut room = backup.options.spool.as_ref().map(|spool| spool.subscribe());
-    loop {
-        let mut is_full = false;
-        if let Some(room) = &mut room {
-            // Looked at before room is asked for, as with the pages.
-            room.mark_unchanged();
-        }
-        // Looked at before the ledger is asked, so that a page between the two wakes us up again.
-        let ended = walked.borrow_and_update().ended;
-        let draining = backup.stop.is_draining();
-        while !draining && let Some(slot) = slots.pop() {
-            if waiting.is_empty() {
-                let claimed = backup.ledger.pending(family, after, FILES_PER_CLAIM).await?;
-                after = claimed.last().map_or(after, |work| work.no);
-                let (reusable, wanted): (Vec<Work>, Vec<Work>) =
-                    claimed.into_iter().partition(|work| is_reusable(&backup, work));
-                waiting.extend(wanted);
-                if !reusable.is_empty() {
-                    tasks.spawn(reuse(Arc::clone(&backup), reusable, slot, stored.clone()));
-                    continue;
-                }
-            }
-            let Some(work) = waiting.pop_front() else {
-                slots.push(slot);
-                break;
-            };
-            if let Some(spool) = &backup.options.spool
-                && !spool.try_take(work.entry.size.unwrap_or(0))
-            {
-                waiting.push_front(work);
-                slots.push(slot);
-                is_full = true;
-                break;
-            }
-            tasks.spawn(fetch_one(Arc::clone(&backup), work, slot, stored.clone()));
-        }
-        if tasks.is_empty() && !is_full && (ended || draining) {
-            return Ok(());
-        }
-        tokio::select! {
-            () = has_room(room.as_mut()), if is_full => {}
-            Some(joined) = tasks.join_next() => {
-                if let Some(ended) = outcome(joined) {
-                    let Ended { slot, left } = ended?;
-                    slots.push(slot);
-                    waiting.extend(left);
-                }
-            }
-            Ok(()) = walked.changed(), if !ended => {}
-            () = backup.stop.draining(), if !draining => {}
-        }
-    }
-}
-
-/// Waits until there may be more room.
-async fn has_room(room: Option<&mut watch::Receiver<i64>>) {
-    if let Some(room) = room
-        && room.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending().await
-}
-
-/// Worker numbers are unique over all families, so that each has its own line on a terminal.
-fn worker_numbers(family: Family, transfers: usize) -> Vec<usize> {
-    let first = family as usize * transfers;
-    (first..first + transfers).rev().collect()
-}
-
-/// What a task leaves behind.
-struct Ended {
-    /// The worker that is free again.
-    slot: usize,
-    /// Files whose earlier copy does not serve after all.
-    left: Vec<Work>,
-}
-
-fn is_reusable(backup: &Backup, work: &Work) -> bool {
-    let decision = plan::decide(&work.entry, work.earlier.as_ref(), &backup.options.policy);
-    matches!(decision, Decision::Reuse { .. })
-}
-
-/// Takes files from earlier snapshots. One whose copy is missing or damaged is left to be fetched.
-async fn reuse(
-    backup: Arc<Backup>,
-    works: Vec<Work>,
-    slot: usize,
-    stored: mpsc::Sender<()>,
-) -> Result<Ended, Error> {
-    let run = backup.run.clone();
-    let policy = backup.options.policy;
-    let (done, left) = blocking(move || -> Result<_, archive::Error> {
-        let mut done = Vec::with_capacity(works.len());
-        let mut left = Vec::new();
-        for mut work in works {
-            match fetch::reuse(&run, &work, &policy)? {
-                Some(one) => done.push((work.entry.size.unwrap_or(0), one)),
-                None => {
-                    // Without its earlier copy it can only be fetched.
-                    work.earlier = None;
-                    left.push(work);
-                }
-            }
-        }
-        Ok((done, left))
-    })
-    .await?;
-    for work in &left {
-        backup.monitor.problem(
-            &format!("{}:{}", work.entry.drive, work.path),
-            "its copy in the earlier snapshot is missing or damaged; it is fetched again",
-        );
-    }
-    let (sizes, done): (Vec<u64>, Vec<Done>) = done.into_iter().unzip();
-    let files = done.len() as u64;
-    settle(&backup, done, &stored).await?;
-    backup.monitor.count(Counter::FilesReused, files);
-    backup
-        .monitor
-        .count(Counter::BytesReused, sizes.into_iter().sum());
-    Ok(Ended { slot, left })
-}
-
-async fn fetch_one(
-    backup: Arc<Backup>,
-    work: Work,
-    slot: usize,
-    stored: mpsc::Sender<()>,
-) -> Result<Ended, Error> {
-    let fetch = Fetch {
-        drive: &*backup.drive,
-        run: &backup.run,
-        keeper: &backup.keeper,
-        monitor: &*backup.monitor,
-        throttle: &backup.options.throttle,
-        attempts: backup.options.attempts,
-        slot,
-    };
-    let fetched = fetch.fetch(&work).await?;
-    if let Some(spool) = &backup.options.spool {
-        let stored = match &fetched {
-            Fetched::Settled(settled) if settled.outcome == Outcome::Stored => settled.bytes,
-            Fetched::Settled(_) | Fetched::Cancelled => 0,
-        };
-        spool.settle(work.entry.size.unwrap_or(0), stored);
-    }
-    if let Fetched::Settled(settled) = fetched {
-        let counter = match settled.outcome {
-            Outcome::Failed => {
-                let subject = format!("{}:{}", work.entry.drive, work.path);
-                backup.monitor.problem(&subject, &settled.message);
-                Counter::Failures
-            }
-            Outcome::Vanished => Counter::FilesVanished,
-            Outcome::Skipped => Counter::FilesSkipped,
-            Outcome::Stored | Outcome::Reused | Outcome::Listed => Counter::FilesDone,
-        };
-        match settled.done {
-            Some(done) => settle(&backup, vec![done], &stored).await?,
-            None => tell(&stored),
-        }
-        backup.monitor.count(counter, 1);
-        if counter == Counter::FilesDone {
-            backup.monitor.count(Counter::BytesDone, settled.bytes);
-        }
-    }
-    Ok(Ended {
-        slot,
-        left: Vec::new(),
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::archive::{self, LocalPath, ReuseError, Run, Staged, Stored};
 use crate::blocking::{blocking, finished};
 use crate::drive::{self, Drive, ErrorKind, Piece};
 use crate::entry::Entry;
-use crate::keep::{self, Keeper, Whole};
+use crate::keep::{self, Whole};
 use crate::ledger::{self, Done, Work};
 use crate::manifest::{DELIVERED, Outcome};
 use crate::monitor::{Counter, Monitor, Transfer};
@@ -70,6 +70,8 @@ pub fn reuse(run: &Run, work: &Work, policy: &Policy) -> Result<Option<Done>, ar
 pub enum Fetched {
     /// The file's outcome is known.
     Settled(Settled),
+    /// A small file's bytes are here, to be kept: see [`kept`].
+    Whole(Box<Whole>),
     /// The run was stopped first; the file is still pending.
     Cancelled,
 }
@@ -105,7 +107,6 @@ pub enum Error {
 enum Miss {
     Drive(drive::Error),
     Archive(archive::Error),
-    Ledger(ledger::Error),
     /// An earlier process left the beginning of this file, and the file is another since.
     Changed(Box<Entry>),
     /// The bytes ended, and their number is not the listed one.
@@ -126,15 +127,6 @@ impl From<archive::Error> for Miss {
     }
 }
 
-impl From<keep::Error> for Miss {
-    fn from(error: keep::Error) -> Miss {
-        match error {
-            keep::Error::Archive(error) => Miss::Archive(error),
-            keep::Error::Ledger(error) => Miss::Ledger(error),
-        }
-    }
-}
-
 /// What a transfer brought.
 enum Brought {
     /// A file in its place.
@@ -150,8 +142,6 @@ pub struct Fetch<'a> {
     pub drive: &'a dyn Drive,
     /// Where they go.
     pub run: &'a Run,
-    /// Where those of small files go.
-    pub keeper: &'a Keeper,
     /// Who is told.
     pub monitor: &'a dyn Monitor,
     /// How fast.
@@ -188,7 +178,7 @@ impl Fetch<'_> {
             );
             let outcome = self.transfer(work, &entry, &mut spent).await;
             self.monitor.transfer(self.slot, Transfer::Finished);
-            let outcome = match outcome {
+            let miss = match outcome {
                 Ok(Brought::Stored(stored)) => {
                     let done = Done {
                         sha256: Some(stored.sha256),
@@ -202,26 +192,32 @@ impl Fetch<'_> {
                         message: String::new(),
                     }));
                 }
-                Ok(Brought::Bytes(bytes)) => self.keep(work, &mut entry, bytes, spent).await,
-                Err(miss) => Err(miss),
+                Ok(Brought::Bytes(bytes)) => {
+                    let size = bytes.iter().map(|part| part.len() as u64).sum();
+                    return Ok(Fetched::Whole(Box::new(Whole {
+                        local: LocalPath::parse(&work.local)?,
+                        bytes,
+                        modified: entry.modified,
+                        done: stored_as(work, &mut entry, size, spent),
+                    })));
+                }
+                Err(miss) => miss,
             };
-            let (reason, message) = match outcome {
-                Ok(settled) => return Ok(Fetched::Settled(settled)),
-                Err(Miss::Archive(archive::Error::Occupied(path))) if attempt < self.attempts => {
+            let (reason, message) = match miss {
+                Miss::Archive(archive::Error::Occupied(path)) if attempt < self.attempts => {
                     // A stop came between the file and the ledger, and the file changed since.
                     let (run, local) = (self.run.clone(), LocalPath::parse(&work.local)?);
                     tracing::debug!(path = %path.display(), "a file of an earlier start gives way");
                     blocking(move || run.evict(&local)).await?;
                     continue;
                 }
-                Err(Miss::Ledger(error)) => return Err(error.into()),
-                Err(Miss::Changed(now)) => {
+                Miss::Changed(now) => {
                     take_over(&mut entry, *now);
                     continue;
                 }
-                Err(Miss::Archive(error)) if error.ends_the_run() => return Err(error.into()),
-                Err(Miss::Archive(error)) => ("archive", error.to_string()),
-                Err(Miss::Length { received }) => {
+                Miss::Archive(error) if error.ends_the_run() => return Err(error.into()),
+                Miss::Archive(error) => ("archive", error.to_string()),
+                Miss::Length { received } => {
                     let listed = entry.size.unwrap_or(0);
                     self.refresh(&mut entry).await;
                     if attempt < self.attempts {
@@ -233,7 +229,7 @@ impl Fetch<'_> {
                         format!("{listed} bytes are listed, {received} came"),
                     )
                 }
-                Err(Miss::Drive(error))
+                Miss::Drive(error)
                     if error.kind == ErrorKind::Changed
                         && attempt < self.attempts
                         && self.has_changed(&mut entry).await =>
@@ -241,7 +237,7 @@ impl Fetch<'_> {
                     self.monitor.count(Counter::Retries, 1);
                     continue;
                 }
-                Err(Miss::Drive(error)) => match error.kind {
+                Miss::Drive(error) => match error.kind {
                     ErrorKind::Unauthenticated => return Err(error.into()),
                     ErrorKind::Cancelled => return Ok(Fetched::Cancelled),
                     ErrorKind::NotFound if self.is_gone(&entry).await => {
@@ -259,43 +255,9 @@ impl Fetch<'_> {
                     _ => (error.kind.code(), error.to_string()),
                 },
             };
-            let done = Done {
-                attempts: spent,
-                reason: reason.to_owned(),
-                ..Done::new(work, Outcome::Failed)
-            };
-            return Ok(Fetched::Settled(Settled {
-                outcome: done.outcome,
-                done: Some(done),
-                bytes: 0,
-                message,
-            }));
+            return Ok(Fetched::Settled(failed(work, spent, reason, message)));
         }
         Ok(Fetched::Cancelled)
-    }
-
-    /// Gives a small file's bytes to the keeper.
-    async fn keep(
-        &self,
-        work: &Work,
-        entry: &mut Entry,
-        bytes: Vec<Bytes>,
-        spent: u32,
-    ) -> Result<Settled, Miss> {
-        let size = bytes.iter().map(|part| part.len() as u64).sum();
-        let whole = Whole {
-            local: LocalPath::parse(&work.local)?,
-            bytes,
-            modified: entry.modified,
-            done: stored_as(work, entry, size, spent),
-        };
-        let bytes = self.keeper.keep(whole).await?;
-        Ok(Settled {
-            done: None,
-            outcome: Outcome::Stored,
-            bytes,
-            message: String::new(),
-        })
     }
 
     /// Takes over what the service says of the file now, if it says anything.
@@ -381,6 +343,38 @@ impl Fetch<'_> {
             return Err(Miss::Length { received });
         }
         Ok(sink.finish(&work.local, entry).await?)
+    }
+}
+
+/// What became of a small file: it is stored, or it failed alone.
+///
+/// # Errors
+/// When the archive cannot be written.
+pub fn kept(work: &Work, attempts: u32, outcome: Result<u64, keep::Error>) -> Result<Settled, Error> {
+    match outcome {
+        Ok(bytes) => Ok(Settled {
+            done: None,
+            outcome: Outcome::Stored,
+            bytes,
+            message: String::new(),
+        }),
+        Err(keep::Error::Ledger(error)) => Err(error.into()),
+        Err(keep::Error::Archive(error)) if error.ends_the_run() => Err(error.into()),
+        Err(keep::Error::Archive(error)) => Ok(failed(work, attempts, "archive", error.to_string())),
+    }
+}
+
+fn failed(work: &Work, attempts: u32, reason: &str, message: String) -> Settled {
+    let done = Done {
+        attempts,
+        reason: reason.to_owned(),
+        ..Done::new(work, Outcome::Failed)
+    };
+    Settled {
+        outcome: done.outcome,
+        done: Some(done),
+        bytes: 0,
+        message,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Puts small files into a snapshot and tells the ledger, many at a time.
 //!
 //! A switch between threads costs about as much as a call to the disk, and a commit of the ledger as much as several files.
-//! So one thread gathers what comes in a moment, stores it, and settles all of it in one commit. Only where the disk is slow,
-//! as behind a network, do more threads come to help.
+//! So one thread stores what comes in, and the ledger settles it in batches while the next files are stored. Who brings
+//! a file need not wait for that: a few more may come meanwhile. Only where the disk is slow, as behind a network,
+//! do more threads come to help.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::archive::{self, LocalPath, Run};
 use crate::ledger::{self, Done, Ledger};
@@ -22,11 +23,14 @@ use crate::ledger::{self, Done, Ledger};
 /// How long a batch waits for more files. A commit costs as much as settling ten of them.
 const GATHERING: Duration = Duration::from_micros(400);
 
+/// Files that are not made to wait for more.
+const ENOUGH: usize = 16;
+
 /// Files of one batch at most, so that no answer waits long.
 const TOGETHER: usize = 64;
 
-/// A batch that took so long to store is settled as it is, and a file that waited so long gets one more thread: local disks
-/// take a twentieth of it for a file.
+/// A disk that takes so long for one file is slow, and gets one more thread: local disks take a twentieth of it. A batch
+/// that took so long is settled as it is.
 const SLOW: Duration = Duration::from_millis(2);
 
 /// Threads at most: more files than these are seldom under way.
@@ -61,82 +65,117 @@ pub enum Error {
 pub struct Keeper {
     run: Run,
     ledger: Ledger,
+    room: Arc<Semaphore>,
     queue: Arc<Mutex<Queue>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     waiting: VecDeque<Waiting>,
     threads: usize,
+    /// When a thread took a file last.
+    taken: Instant,
+    /// How long the file that was stored last took.
+    pace: Duration,
 }
 
 #[derive(Debug)]
 struct Waiting {
     whole: Whole,
-    since: Instant,
+    asker: Asker,
+}
+
+/// Who waits for a file, and the room that it takes until then.
+#[derive(Debug)]
+struct Asker {
     answer: oneshot::Sender<Answer>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Asker {
+    /// Nobody waits for an answer whose future was dropped.
+    fn tell(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// The bytes stored, or why none are; a panic, a bug of ours, goes on where the file came from.
 type Answer = Result<Result<u64, Error>, Box<dyn Any + Send>>;
 
-impl Keeper {
-    /// A keeper for the files of a run, whose state is that ledger.
-    pub fn new(run: Run, ledger: Ledger) -> Keeper {
-        Keeper {
-            run,
-            ledger,
-            queue: Arc::default(),
-        }
-    }
+/// A file that is being kept.
+#[derive(Debug)]
+pub struct Keeping(oneshot::Receiver<Answer>);
 
-    /// Stores a file and returns its size when the ledger knows of it. Dropped early, the work still goes to its end.
+impl Keeping {
+    /// The file's size, when the ledger knows of it. Dropped early, the work still goes to its end.
     ///
     /// # Errors
     /// [`Error`]
-    pub async fn keep(&self, whole: Whole) -> Result<u64, Error> {
-        let (answer, answered) = oneshot::channel();
-        if self.put(whole, answer) {
-            let (keeper, runtime) = (self.clone(), Handle::current());
-            tokio::task::spawn_blocking(move || keeper.work_off(&runtime));
-        }
-        match answered.await {
+    pub async fn kept(self) -> Result<u64, Error> {
+        match self.0.await {
             Ok(Ok(kept)) => kept,
             Ok(Err(panic)) => resume_unwind(panic),
             // The run ends, and this future with it.
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+impl Keeper {
+    /// A keeper for the files of a run, whose state is that ledger, with room for so many files, at least 1: the end of the
+    /// process costs those that are not settled.
+    pub fn new(run: Run, ledger: Ledger, room: usize) -> Keeper {
+        Keeper {
+            run,
+            ledger,
+            room: Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS))),
+            queue: Arc::new(Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                threads: 0,
+                taken: Instant::now(),
+                pace: Duration::ZERO,
+            })),
+        }
+    }
+
+    /// Takes a file over as soon as there is room for it.
+    pub async fn keep(&self, whole: Whole) -> Keeping {
+        // The room is never closed.
+        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        let (answer, answered) = oneshot::channel();
+        let asker = Asker { answer, _room: room };
+        if self.put(Waiting { whole, asker }) {
+            let (keeper, runtime) = (self.clone(), Handle::current());
+            tokio::task::spawn_blocking(move || keeper.work_off(&runtime));
+        }
+        Keeping(answered)
+    }
 
     /// Puts a file into the queue. Returns whether one more thread is wanted.
-    fn put(&self, whole: Whole, answer: oneshot::Sender<Answer>) -> bool {
-        let now = Instant::now();
+    fn put(&self, waiting: Waiting) -> bool {
         let mut queue = self.queue();
-        let is_slow = queue
-            .waiting
-            .front()
-            .is_some_and(|first| now.duration_since(first.since) > SLOW);
-        queue.waiting.push_back(Waiting {
-            whole,
-            since: now,
-            answer,
-        });
-        let wants_more = queue.threads == 0 || (is_slow && queue.threads < THREADS);
+        queue.waiting.push_back(waiting);
+        let wants_more = queue.threads == 0 || (queue.is_slow() && queue.threads < THREADS);
+        if queue.threads == 0 {
+            queue.taken = Instant::now();
+        }
         queue.threads += usize::from(wants_more);
         wants_more
     }
 
-    /// Stores and settles until nothing waits.
+    /// Stores until nothing waits, and has the ledger settle it batch by batch.
     fn work_off(&self, runtime: &Handle) {
         loop {
-            thread::sleep(GATHERING);
-            let (done, answers) = self.store_some();
-            if !answers.is_empty() {
-                tell(runtime.block_on(self.ledger.settle(done)), answers);
-                continue;
+            if self.queue().waiting.len() < ENOUGH {
+                thread::sleep(GATHERING);
+            }
+            let (done, askers) = self.store_some();
+            if !askers.is_empty() {
+                let ledger = self.ledger.clone();
+                runtime.spawn(async move { tell(ledger.settle(done).await, askers) });
             }
             let mut queue = self.queue();
-            if queue.waiting.is_empty() {
+            if queue.waiting.is_empty() || (queue.threads > 1 && !queue.is_slow()) {
                 queue.threads -= 1;
                 return;
             }
@@ -144,24 +183,27 @@ impl Keeper {
     }
 
     /// Stores some of what waits. Those that cannot be stored are answered at once.
-    fn store_some(&self) -> (Vec<Done>, Vec<(oneshot::Sender<Answer>, u64)>) {
+    fn store_some(&self) -> (Vec<Done>, Vec<(Asker, u64)>) {
         let began = Instant::now();
-        let (mut done, mut answers) = (Vec::new(), Vec::new());
-        while answers.len() < TOGETHER && (answers.is_empty() || began.elapsed() < SLOW) {
-            let Some(Waiting { whole, answer, .. }) = self.queue().waiting.pop_front() else {
+        let (mut done, mut askers) = (Vec::new(), Vec::new());
+        let mut now = began;
+        while askers.len() < TOGETHER && (askers.is_empty() || now.duration_since(began) < SLOW) {
+            let Some(Waiting { whole, asker }) = self.queue().take(now) else {
                 break;
             };
             match catch_unwind(AssertUnwindSafe(|| self.store(whole))) {
                 Ok(Ok((stored, size))) => {
                     done.push(stored);
-                    answers.push((answer, size));
+                    askers.push((asker, size));
                 }
-                // Nobody waits for an answer whose future was dropped.
-                Ok(Err(error)) => drop(answer.send(Ok(Err(error.into())))),
-                Err(panic) => drop(answer.send(Err(panic))),
+                Ok(Err(error)) => asker.tell(Ok(Err(error.into()))),
+                Err(panic) => asker.tell(Err(panic)),
             }
+            let taken = now;
+            now = Instant::now();
+            self.queue().pace = now.duration_since(taken);
         }
-        (done, answers)
+        (done, askers)
     }
 
     fn store(&self, whole: Whole) -> Result<(Done, u64), archive::Error> {
@@ -190,17 +232,29 @@ impl Keeper {
     }
 }
 
+impl Queue {
+    fn take(&mut self, now: Instant) -> Option<Waiting> {
+        self.taken = now;
+        self.waiting.pop_front()
+    }
+
+    /// Whether the last file took long, or all that are being stored do.
+    fn is_slow(&self) -> bool {
+        self.pace > SLOW || self.taken.elapsed() > SLOW
+    }
+}
+
 /// Tells the files of a batch that the ledger knows them, or one of them that it failed: that ends the run.
-fn tell(settled: ledger::Result<()>, answers: Vec<(oneshot::Sender<Answer>, u64)>) {
-    let mut answers = answers.into_iter();
+fn tell(settled: ledger::Result<()>, askers: Vec<(Asker, u64)>) {
+    let mut askers = askers.into_iter();
     if let Err(error) = settled {
-        if let Some((answer, _)) = answers.next() {
-            drop(answer.send(Ok(Err(error.into()))));
+        if let Some((asker, _)) = askers.next() {
+            asker.tell(Ok(Err(error.into())));
         }
         return;
     }
-    for (answer, size) in answers {
-        drop(answer.send(Ok(Ok(size))));
+    for (asker, size) in askers {
+        asker.tell(Ok(Ok(size)));
     }
 }
 
@@ -286,7 +340,7 @@ mod tests {
         let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
         let works = listed(&ledger).await;
         assert_eq!(works.len(), FILES);
-        let keeper = Keeper::new(run.clone(), ledger.clone());
+        let keeper = Keeper::new(run.clone(), ledger.clone(), FILES / 2);
 
         // What a stop left behind that the ledger does not know, and a folder that nobody can write a file over.
         run.store(&place("f7"), &["older content"], None, None).unwrap();
@@ -294,7 +348,7 @@ mod tests {
         let kept = join_all(
             works
                 .iter()
-                .map(|work| keeper.keep(whole(work, &work.entry.name))),
+                .map(async |work| keeper.keep(whole(work, &work.entry.name)).await.kept().await),
         )
         .await;
         for (work, kept) in works.iter().zip(&kept) {
@@ -314,7 +368,75 @@ mod tests {
 
         // Without its ledger nothing is kept, and one file is told so.
         ledger.close().await;
-        let error = keeper.keep(whole(&works[0], "late")).await.unwrap_err();
+        let error = keeper
+            .keep(whole(&works[0], "late"))
+            .await
+            .kept()
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Ledger(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_waits_for_room_until_those_before_are_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
+        let run = archive.begin(&Head::default(), Durability::None).unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let works = listed(&ledger).await;
+        let keeper = Keeper::new(run, ledger.clone(), 1);
+        keeper.keep(whole(&works[0], "first")).await.kept().await.unwrap();
+
+        // While the ledger is held up, a file takes the room, and the next one does not get in.
+        let (held, holds) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let holder = tokio::spawn({
+            let ledger = ledger.clone();
+            async move {
+                let hold = move |_, _: &str| {
+                    held.send(()).unwrap();
+                    released.recv().unwrap();
+                };
+                ledger.stored_places(hold).await
+            }
+        });
+        tokio::task::spawn_blocking(move || holds.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        let keeping = keeper.keep(whole(&works[1], "then")).await;
+        let mut next = Box::pin(keeper.keep(whole(&works[2], "next")));
+        assert!(futures::poll!(&mut next).is_pending());
+        release.send(()).unwrap();
+        assert_eq!(keeping.kept().await.unwrap(), 18);
+        assert_eq!(next.await.kept().await.unwrap(), 18);
+        holder.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_a_slow_disk_gets_more_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
+        let run = archive.begin(&Head::default(), Durability::None).unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let works = listed(&ledger).await;
+        let keeper = Keeper::new(run, ledger, 1);
+        let put = || {
+            let (answer, _) = oneshot::channel();
+            keeper.put(Waiting {
+                whole: whole(&works[0], "f0"),
+                asker: Asker { answer, _room: None },
+            })
+        };
+        assert!(put(), "the first file needs a thread");
+        keeper.queue().taken = Instant::now() + Duration::from_secs(60);
+        assert!(!put(), "the disk is fast");
+        keeper.queue().pace = SLOW * 2;
+        assert!(put(), "the last file took long");
+        keeper.queue().pace = Duration::ZERO;
+        keeper.queue().taken = Instant::now() - SLOW * 2;
+        assert!(put(), "no thread took a file for long");
+        keeper.queue().threads = THREADS;
+        assert!(!put(), "there are enough");
     }
 }

@@ -60,7 +60,7 @@ pub struct Options {
 pub struct Progress(watch::Sender<Walked>);
 
 /// How far a walk is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Walked {
     /// Pages applied so far.
     pub pages: u64,

@@ -8,8 +8,8 @@ use drivejob::sim::{Action, Options, Rule};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::lab::{
-    Draw, Lab, PATIENCE, TRANSFERS, assert_clean, assert_whole, comparable, complete, knob, small_world,
-    spawn_until, wait_for,
+    Draw, Lab, PATIENCE, TRANSFERS, UNDER_WAY, assert_clean, assert_whole, comparable, complete, knob,
+    small_world, spawn_until, wait_for,
 };
 use crate::support::truth;
 
@@ -85,7 +85,7 @@ fn a_process_killed_at_random_moments_makes_the_snapshot_of_an_unbroken_one() {
     assert_whole(&bench);
     assert_clean(&bench);
     assert!(
-        lab.downloads() <= files + kills * TRANSFERS,
+        lab.downloads() <= files + kills * UNDER_WAY,
         "seed {seed}: {} downloads for {files} files and {kills} kills",
         lab.downloads()
     );

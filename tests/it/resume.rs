@@ -11,7 +11,7 @@ use drivejob::report::Status;
 use drivejob::sim::{Action, Change, Options, Rule, World};
 
 use crate::support::lab::{
-    How, Lab, StopAt, TRANSFERS, Told, assert_clean, assert_whole, comparable, complete, names, small_world,
+    How, Lab, StopAt, Told, UNDER_WAY, assert_clean, assert_whole, comparable, complete, names, small_world,
     start, stop_after_files,
 };
 use crate::support::{Bench, held};
@@ -62,14 +62,14 @@ fn a_stop_at_any_event_costs_what_was_in_flight_and_changes_nothing() {
             let known = stored(&bench);
             let asked = lab.downloads();
             assert!(
-                asked <= known + TRANSFERS,
+                asked <= known + UNDER_WAY,
                 "event {at}: {asked} downloads, {known} of them known"
             );
             let second = complete(&bench);
             // A request that was under way at the stop may reach the server's count only now.
             let asked = lab.downloads();
             assert!(
-                (files as u64..=files as u64 + TRANSFERS).contains(&asked),
+                (files as u64..=files as u64 + UNDER_WAY).contains(&asked),
                 "event {at}: {asked} downloads of {files} files in two starts, {known} were known"
             );
             assert!(second.resumed, "event {at}");
@@ -123,7 +123,7 @@ fn a_run_that_is_stopped_again_and_again_comes_to_its_end() {
     assert_clean(&bench);
     let downloads = lab.downloads();
     assert!(
-        downloads <= files as u64 + stops * TRANSFERS,
+        downloads <= files as u64 + stops * UNDER_WAY,
         "{downloads} downloads in {stops} stops"
     );
 }
@@ -258,7 +258,7 @@ fn a_large_folder_that_was_half_listed_is_listed_to_its_end() {
     assert_eq!(report.warnings, Vec::<String>::new());
     bench.shelf().assert_holds(&lab.world(), 0);
     assert!(
-        (120..=120 + TRANSFERS).contains(&lab.downloads()),
+        (120..=120 + UNDER_WAY).contains(&lab.downloads()),
         "what was under way comes again, and no more"
     );
 }

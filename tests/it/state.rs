@@ -7,7 +7,7 @@ use drivejob::ledger::Ledger;
 use drivejob::sim::Options;
 
 use crate::support::lab::{
-    Lab, TRANSFERS, assert_clean, complete, small_world, spawn_until, stop_after_files,
+    Lab, UNDER_WAY, assert_clean, complete, small_world, spawn_until, stop_after_files,
 };
 use crate::support::{Bench, tree_of};
 
@@ -190,7 +190,7 @@ fn what_is_damaged_after_a_kill_is_noticed() {
         bench.shelf().assert_holds(&lab.world(), 0);
         assert_clean(&bench);
         if name == "nothing" {
-            assert!(lab.downloads() <= 60 + TRANSFERS, "{} downloads", lab.downloads());
+            assert!(lab.downloads() <= 60 + UNDER_WAY, "{} downloads", lab.downloads());
         }
     }
 }

@@ -243,6 +243,8 @@ impl Bench {
         command
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            // So that what a child runs counts as covered.
+            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|path| ("LLVM_PROFILE_FILE", path)))
             .env("HOME", self.folder())
             .env("DRIVEJOB_STATE_DIR", self.state())
             .env("NO_COLOR", "1")
