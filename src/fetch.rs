@@ -208,8 +208,11 @@ impl Fetch<'_> {
                     // A stop came between the file and the ledger, and the file changed since.
                     let (run, local) = (self.run.clone(), LocalPath::parse(&work.local)?);
                     tracing::debug!(path = %path.display(), "a file of an earlier start gives way");
-                    blocking(move || run.evict(&local)).await?;
-                    continue;
+                    match blocking(move || run.evict(&local)).await {
+                        Ok(()) => continue,
+                        Err(error) if error.ends_the_run() => return Err(error.into()),
+                        Err(error) => ("archive", error.to_string()),
+                    }
                 }
                 Miss::Changed(now) => {
                     take_over(&mut entry, *now);
@@ -511,3 +514,7 @@ impl Sink {
         Ok(Brought::Stored(publishing.await?))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
