@@ -88,7 +88,14 @@ proptest! {
         fs::write(archive.path().join("ARCHIVE.json"), &marker).unwrap();
         match Archive::open(archive.path()) {
             Ok(opened) => {
-                let told: Value = serde_json::from_slice(&marker).unwrap();
+                let told: Value = match serde_json::from_slice(&marker) {
+                    Ok(told) => told,
+                    // What the marker's reader skips may lie deeper than a value may be.
+                    Err(error) => {
+                        prop_assert!(error.to_string().contains("recursion limit"), "{}", error);
+                        return Ok(());
+                    }
+                };
                 prop_assert_eq!(told["tenant"].as_str(), Some(opened.tenant()));
                 prop_assert!(told["format"].as_u64().is_none_or(|format| format <= 1));
                 prop_assert_eq!(Archive::open_or_create(archive.path(), "acme").is_ok(), opened.tenant() == "acme");
