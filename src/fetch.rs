@@ -16,7 +16,7 @@ use crate::plan::{self, Decision, Policy};
 use crate::throttle::Throttle;
 
 /// Files up to this size are gathered in memory and given to the keeper; larger ones go to the disk in portions of this
-/// size. With all workers busy memory holds two portions for each.
+/// size. With all workers busy memory holds two portions for each, or those of the small files that the keeper has room for.
 const PORTION: usize = 256 * 1024;
 
 /// How much of a large file may be lost by a kill: after each so many bytes a later process can go on from there.

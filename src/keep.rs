@@ -316,6 +316,16 @@ mod tests {
         ledger.pending(Family::MyDrive, 0, 1000).await.unwrap()
     }
 
+    /// A run in a folder of its own, and its ledger with files that wait.
+    async fn begun() -> (tempfile::TempDir, Run, Ledger, Vec<Work>) {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
+        let run = archive.begin(&Head::default(), Durability::None).unwrap();
+        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+        let works = listed(&ledger).await;
+        (folder, run, ledger, works)
+    }
+
     fn place(name: &str) -> LocalPath {
         LocalPath::of_drive(&DriveId::new("me")).join(&plain_or_derived(name, name), false)
     }
@@ -334,11 +344,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_files_are_kept_and_known_and_one_that_fails_harms_no_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
-        let run = archive.begin(&Head::default(), Durability::None).unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
-        let works = listed(&ledger).await;
+        let (_folder, run, ledger, works) = begun().await;
         assert_eq!(works.len(), FILES);
         let keeper = Keeper::new(run.clone(), ledger.clone(), FILES / 2);
 
@@ -362,7 +368,7 @@ mod tests {
             left.iter().map(|work| &work.entry.name).collect::<Vec<_>>(),
             ["f9"]
         );
-        let files = archive.path().join(".drivejob/run/snapshot/files/me");
+        let files = run.snapshot_path().join("files/me");
         assert_eq!(fs::read(files.join("f7")).unwrap(), b"f7 has two parts");
         assert_eq!(fs::read_dir(&files).unwrap().count(), FILES);
 
@@ -379,11 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_waits_for_room_until_those_before_are_settled() {
-        let folder = tempfile::tempdir().unwrap();
-        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
-        let run = archive.begin(&Head::default(), Durability::None).unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
-        let works = listed(&ledger).await;
+        let (_folder, run, ledger, works) = begun().await;
         let keeper = Keeper::new(run, ledger.clone(), 1);
         keeper.keep(whole(&works[0], "first")).await.kept().await.unwrap();
 
@@ -415,11 +417,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_slow_disk_gets_more_threads() {
-        let folder = tempfile::tempdir().unwrap();
-        let archive = Archive::create(folder.path().join("a"), "acme").unwrap();
-        let run = archive.begin(&Head::default(), Durability::None).unwrap();
-        let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
-        let works = listed(&ledger).await;
+        let (_folder, run, ledger, works) = begun().await;
         let keeper = Keeper::new(run, ledger, 1);
         let put = || {
             let (answer, _) = oneshot::channel();
