@@ -585,7 +585,7 @@ async fn every_fault_at_every_call_ends_as_the_table_says() {
         let usual = &usual[key];
         async move { (number, outcome(case, usual).await) }
     });
-    let mut found: Vec<(usize, String)> = futures::stream::iter(runs).buffer_unordered(24).collect().await;
+    let mut found: Vec<(usize, String)> = futures::stream::iter(runs).buffer_unordered(12).collect().await;
     found.sort();
     let found: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
     assert_table(&found, include_str!("faults/ends.txt"));

@@ -177,7 +177,7 @@ async fn every_fault_of_a_restore_ends_as_the_table_says() {
         let (archive, expected) = (&archive, &expected);
         async move { (number, outcome(case, archive, expected).await) }
     });
-    let mut found: Vec<(usize, String)> = futures::stream::iter(runs).buffer_unordered(24).collect().await;
+    let mut found: Vec<(usize, String)> = futures::stream::iter(runs).buffer_unordered(12).collect().await;
     found.sort();
     let found: Vec<String> = found.into_iter().map(|(_, line)| line).collect();
     super::assert_table(&found, include_str!("uploads.txt"));
