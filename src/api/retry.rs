@@ -221,11 +221,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn slow_transfers_have_tries_that_new_bytes_do_not_earn_back() {
+        let mut budget = Budget::new(policy());
+        let left: Vec<bool> = (0..5)
+            .map(|_| {
+                budget.restore();
+                budget.slow()
+            })
+            .collect();
+        assert_eq!(left, [true, true, true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn answers_429_have_a_longer_budget_and_no_overflow() {
         let mut budget = Budget::new(policy());
         let waits: Vec<_> = std::iter::from_fn(|| budget.limited(None)).collect();
         assert_eq!(waits.len(), 23);
         assert_eq!(waits.get(..4).unwrap(), [1, 2, 3, 3].map(Duration::from_secs));
         assert_eq!(Budget::new(policy()).limited(Some(Duration::MAX)), None);
+        // Answers of both kinds are tries: these 24, one failure, and the one on the way.
+        budget.failed(None);
+        assert_eq!(budget.attempts(), 26);
     }
 }

@@ -249,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn a_derived_name_takes_all_the_room_that_it_has() {
+        // One byte is left for the underscore before a device name.
+        for name in ["x".repeat(300), "x".repeat(300) + ".docx", "x".repeat(300) + ".a"] {
+            assert_eq!(
+                plain_or_derived(&name, "1").derived.len(),
+                DERIVED_BYTES - 1,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_fold_that_is_written_down_stays() {
+        // FNV-1a with 64 bits, as its authors publish it (draft-eastlake-fnv, section 4).
+        assert_eq!(fold(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fold("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fold("FooBar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
     fn twins_have_one_fold() {
         for twins in [
             ["Report.TXT", "report.txt"],

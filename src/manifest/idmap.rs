@@ -133,6 +133,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_row_of_another_width_is_named_by_its_line() {
+        let mut writer = TableWriter::new(Vec::new(), &["a", "b"], false).unwrap();
+        writer.write(&["1", "2"]).unwrap();
+        let error = writer.write(&["too few"]).unwrap_err();
+        assert!(matches!(error, Error::Line { line: 3, .. }), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_flushed_is_there_before_the_end() {
+        let mut target = tempfile::tempfile().unwrap();
+        let mut writer = TableWriter::new(target.try_clone().unwrap(), &["a"], false).unwrap();
+        writer.write(&["1"]).unwrap();
+        writer.flush().unwrap();
+        let mut text = String::new();
+        std::io::Seek::rewind(&mut target).unwrap();
+        target.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a\n1\n");
+    }
+
+    #[test]
     fn a_table_reads_back_by_its_columns() {
         let mut writer = TableWriter::new(Vec::new(), &["extra", "Source", "target"], true).unwrap();
         writer.write(&["x", " a,b ", "\"q\"\n"]).unwrap();

@@ -263,6 +263,132 @@ fn a_cut_manifest_does_not_read_to_its_end() {
     assert!(before.ends_with(b",3,") && after.ends_with(b",3,\""));
 }
 
+/// What a manifest tells in brief, row by row.
+fn in_brief(bytes: &[u8]) -> Vec<std::result::Result<Brief, String>> {
+    let mut reader = Reader::new(bytes).unwrap();
+    let mut brief = Brief::default();
+    std::iter::from_fn(|| {
+        let read = reader.next_brief(&mut brief)?;
+        Some(read.map(|()| brief.clone()).map_err(|error| error.to_string()))
+    })
+    .collect()
+}
+
+#[test]
+fn a_row_in_brief_says_what_the_whole_row_says() {
+    let folder = DrivePath::root().join("資料");
+    let mut dated = row(&folder, "b");
+    dated.entry.kind = Kind::Folder;
+    dated.outcome = Outcome::Failed;
+    let rows = [full_row(), row(&folder, "a/b"), row(&folder, ""), dated];
+    let bytes = written(&rows, false);
+    for (brief, row) in in_brief(&bytes).iter().zip(&rows) {
+        let brief = brief.as_ref().unwrap();
+        assert_eq!(
+            brief.key(),
+            (row.entry.drive.as_str(), row.path.as_str(), row.entry.id.as_str())
+        );
+        assert_eq!(
+            (brief.kind, brief.outcome, brief.size),
+            (row.entry.kind, row.outcome, row.entry.size)
+        );
+        assert_eq!(brief.modified, row.entry.modified);
+        assert_eq!(brief.stored_at, row.stored_at.clone().unwrap_or_default());
+        // Only a name that the path does not tell stands beside it.
+        let told = (!row.path.as_str().ends_with(&format!("/{}", row.entry.name))
+            || row.entry.name.contains('/')
+            || row.entry.name.is_empty())
+        .then(|| row.entry.name.clone());
+        assert_eq!(brief.name, told);
+    }
+    // What the service itself calls `name` is no name of the item.
+    assert_eq!(in_brief(&bytes)[0].as_ref().unwrap().name, None);
+
+    let text = String::from_utf8(bytes).unwrap();
+    let wrong = text.replace(",folder,", ",link,");
+    let last = in_brief(wrong.as_bytes()).pop().unwrap();
+    assert_eq!(
+        last.unwrap_err(),
+        "line 5 of the manifest: column 'kind' cannot be 'link'"
+    );
+}
+
+#[test]
+fn rows_are_passed_over_and_taken_as_a_glance_says() {
+    let names = ["a", "b", "c", "d", "e"];
+    let rows = names.map(|name| row(&DrivePath::root(), name));
+    let bytes = written(&rows, false);
+    let mut reader = Reader::new(&bytes[..]).unwrap();
+    let mut glances = Vec::new();
+    let mut look = |glance: Glance<'_>| {
+        glances.push(format!("{} {}", glance.drive, glance.path));
+        match glance.path {
+            "/b" | "/e" => Look::Take,
+            "/d" => Look::End,
+            _ => Look::Pass,
+        }
+    };
+    assert_eq!(reader.next_where(&mut look).unwrap().unwrap(), rows[1]);
+    assert!(reader.next_where(&mut look).is_none());
+    // An end is an end, also for those who read on.
+    assert!(reader.next_where(&mut look).is_none());
+    assert!(reader.next().is_none());
+    let drive = "users/taro@example.com";
+    assert_eq!(
+        glances,
+        ["/a", "/b", "/c", "/d"].map(|path| format!("{drive} {path}"))
+    );
+}
+
+#[test]
+fn a_source_or_target_that_refuses_is_told_from_a_bad_line() {
+    struct Refuses;
+    impl std::io::Read for Refuses {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::TimedOut.into())
+        }
+    }
+    impl std::io::Write for Refuses {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let head = written(&[full_row()], false);
+    let mut reader = Reader::new(std::io::Read::chain(&head[..], Refuses)).unwrap();
+    assert!(reader.next().unwrap().is_ok());
+    let kind = |error: Error| match error {
+        Error::Io(source) => source.kind(),
+        error => panic!("{error}"),
+    };
+    assert_eq!(
+        kind(reader.next().unwrap().unwrap_err()),
+        std::io::ErrorKind::TimedOut
+    );
+    // After that nothing follows.
+    assert!(reader.next().is_none());
+
+    let mut writer = Writer::new(Refuses, false).unwrap();
+    let refused = (0..10_000).find_map(|_| writer.write(&full_row()).err());
+    assert_eq!(kind(refused.unwrap()), std::io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_copy_without_a_place_was_delivered() {
+    let mut copy = Earlier {
+        size: 1,
+        modified: None,
+        sha256: "00".to_owned(),
+        stored_at: String::new(),
+        proven: true,
+    };
+    assert!(copy.is_delivered());
+    copy.stored_at = "2026-11-23T02-00-00Z/files/me/a".to_owned();
+    assert!(!copy.is_delivered());
+}
+
 #[test]
 fn formulas_are_defused_in_the_export_only() {
     let mut cells = full_row();
@@ -270,7 +396,10 @@ fn formulas_are_defused_in_the_export_only() {
     cells.drive_name = "＝1".to_owned();
     let mut writer = ExportWriter::new(Vec::new(), true).unwrap();
     writer.write(&cells).unwrap();
-    let text = String::from_utf8(writer.finish().unwrap().0).unwrap();
+    writer.write(&cells).unwrap();
+    let (bytes, rows) = writer.finish().unwrap();
+    assert_eq!(rows, 2);
+    let text = String::from_utf8(bytes).unwrap();
     assert!(text.starts_with(&format!("\u{feff}{HEADER}/資料/報告書.docx,")));
     for part in [",'=cmd(),", ",'@21,", ",'＝1,"] {
         assert!(text.contains(part), "{part} in {text}");
@@ -281,7 +410,9 @@ fn formulas_are_defused_in_the_export_only() {
 fn json_lines_have_the_same_fields_with_types() {
     let mut writer = JsonLinesWriter::new(Vec::new());
     writer.write(&full_row()).unwrap();
-    writer.write(&row(&DrivePath::root(), "a\nb")).unwrap();
+    let mut odd = row(&DrivePath::root(), "a\nb");
+    odd.sha256 = Some(String::new());
+    writer.write(&odd).unwrap();
     let (bytes, rows) = writer.finish().unwrap();
     let lines: Vec<Map<String, Value>> = String::from_utf8(bytes)
         .unwrap()
@@ -295,6 +426,8 @@ fn json_lines_have_the_same_fields_with_types() {
     assert_eq!(lines[0]["group"], json!({"groupNo": 7}));
     assert_eq!(lines[1]["path"], json!("/a\nb"));
     assert_eq!(lines[1]["size"], Value::Null);
+    // An empty text says no more than none.
+    assert_eq!(lines[1]["sha256"], Value::Null);
 }
 
 #[test]

@@ -137,6 +137,28 @@ fn pace(folder: &std::path::Path, clock: &Arc<Hand>, rate: Rate) -> Pace {
     )
 }
 
+/// A clock that goes with the runtime's.
+#[derive(Debug)]
+struct Running(tokio::time::Instant);
+
+impl Clock for Running {
+    fn now(&self) -> Timestamp {
+        let nanoseconds = START + nanoseconds(self.0.elapsed());
+        Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap()
+    }
+}
+
+/// A pace whose waits pass in the runtime's time.
+fn running(folder: &std::path::Path, rate: Rate) -> Pace {
+    Pace::new(
+        rate,
+        folder.to_owned(),
+        "tenant".to_owned(),
+        Arc::new(Running(tokio::time::Instant::now())),
+        Arc::new(Silent),
+    )
+}
+
 /// Whether a permit can be had without waiting.
 async fn at_once(pace: &Pace, operation: &'static str) -> bool {
     tokio::select! {
@@ -204,16 +226,113 @@ async fn a_state_folder_that_cannot_be_made_leaves_the_pace_to_this_process() {
     assert!(!at_once(&pace, "drive.list").await);
 }
 
-#[tokio::test(start_paused = true)]
-async fn ten_thousand_permits_a_second_are_handed_out_in_order() {
-    #[derive(Debug)]
-    struct Running(tokio::time::Instant);
-    impl Clock for Running {
-        fn now(&self) -> Timestamp {
-            let nanoseconds = START + nanoseconds(self.0.elapsed());
-            Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap()
+#[test]
+fn a_record_that_lacks_its_beginning_begins_now() {
+    let meter = Meter::new(60, true);
+    for streak in [0, START + 2 * SECOND] {
+        let mut record = Record {
+            last: START - SECOND,
+            streak,
+            ..Record::default()
+        };
+        assert_eq!(meter.ask(&mut record, START), Ask::Go);
+        assert_eq!(record.streak, START);
+    }
+}
+
+#[tokio::test]
+async fn each_operation_is_counted_as_the_service_counts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hand(AtomicI64::new(START as i64)));
+    let pace = pace(folder.path(), &clock, Rate::Fixed(60));
+    for free in [
+        "storage.download",
+        "storage.upload",
+        "oauth.token",
+        "classic.server-token",
+    ] {
+        for _ in 0..100 {
+            assert!(at_once(&pace, free).await, "{free}");
         }
     }
+    for own in ["drive.list", "drive.get", "sharedrive.list"] {
+        assert!(at_once(&pace, own).await, "{own}");
+        assert!(!at_once(&pace, own).await, "{own}");
+    }
+    // The classic API counts all calls of its drives together.
+    assert!(at_once(&pace, "classic.list").await);
+    assert!(!at_once(&pace, "classic.download").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_another_process_does_not_let_go_of_is_left_after_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    let pace = running(folder.path(), Rate::Fixed(60));
+    assert!(!pace.permit("drive.list").await);
+    let shared = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
+    let holder = std::fs::File::open(shared.path()).unwrap();
+    holder.lock().unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    let asked = tokio::time::Instant::now();
+    assert!(pace.permit("drive.list").await);
+    assert_eq!(asked.elapsed(), BUSY * BUSY_PATIENCE);
+    assert_eq!(asked.elapsed(), Duration::from_secs(10));
+    // From then on the pace is this process's alone.
+    let asked = tokio::time::Instant::now();
+    assert!(pace.permit("drive.list").await);
+    assert!(asked.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_free_again_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pace = running(folder.path(), Rate::Fixed(60));
+    pace.permit("drive.list").await;
+    let shared = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap();
+    let holder = std::fs::File::open(shared.path()).unwrap();
+    holder.lock().unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = std::fs::read(shared.path()).unwrap();
+    let (waited, ()) = tokio::join!(pace.permit("drive.list"), async {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        holder.unlock().unwrap();
+    });
+    assert!(waited);
+    assert_ne!(
+        std::fs::read(shared.path()).unwrap(),
+        before,
+        "the call is written down"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_closure_callers_come_a_little_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let pace = running(folder.path(), Rate::Unlimited);
+    let mut extra = Vec::new();
+    for (time, spread) in [(10, 6), (1_000, 105), (60_000, 1_005)] {
+        let time = Duration::from_millis(time);
+        for _ in 0..40 {
+            pace.close("drive.list", time).await;
+            pace.answered("drive.list");
+            let closed = tokio::time::Instant::now();
+            assert!(pace.permit("drive.list").await);
+            let more = closed.elapsed().checked_sub(time).unwrap();
+            // The runtime's own clock goes in milliseconds.
+            assert!(
+                more <= Duration::from_millis(spread + 1),
+                "{more:?} after {time:?}"
+            );
+            extra.push(more);
+        }
+    }
+    extra.dedup();
+    assert!(extra.len() > 60, "{extra:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_permits_a_second_are_handed_out_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let monitor = Arc::new(Tally::default());
     let began = tokio::time::Instant::now();
@@ -242,14 +361,6 @@ async fn ten_thousand_permits_a_second_are_handed_out_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn two_processes_use_almost_all_of_what_they_may_at_the_full_figure_and_at_half() {
-    #[derive(Debug)]
-    struct Running(tokio::time::Instant);
-    impl Clock for Running {
-        fn now(&self) -> Timestamp {
-            let nanoseconds = START + nanoseconds(self.0.elapsed());
-            Timestamp::from_nanosecond(i128::from(nanoseconds)).unwrap()
-        }
-    }
     const WATCHED: Duration = Duration::from_secs(60 * 60);
     let folder = tempfile::tempdir().unwrap();
     let began = tokio::time::Instant::now();
