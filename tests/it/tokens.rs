@@ -136,10 +136,10 @@ async fn refused_tokens_end_the_run_with_a_way_out() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_to_a_foreign_host_is_not_followed() {
+/// The address of a host that the tenant does not list, and how often it was connected to.
+fn foreign_host() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let foreign = format!("http://{}/steal", listener.local_addr().unwrap());
+    let address = format!("http://{}/steal", listener.local_addr().unwrap());
     let met = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&met);
     std::thread::spawn(move || {
@@ -147,6 +147,77 @@ async fn a_redirect_to_a_foreign_host_is_not_followed() {
             count.fetch_add(1, Ordering::Relaxed);
         }
     });
+    (address, met)
+}
+
+/// Ways to name that host: its number, its name, and an address without a scheme.
+fn names_of(foreign: &str) -> [String; 3] {
+    [
+        foreign.to_owned(),
+        foreign.replace("127.0.0.1", "localhost"),
+        foreign.replace("http:", ""),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_on_their_way_out_never_go_to_a_foreign_host() {
+    let (foreign, met) = foreign_host();
+    let mut small = World::new();
+    small.add_member("山田", "太郎", "taro@example.com");
+    let root = small.root(0).unwrap();
+    let folder = small.add_folder(root, "a", 1_714_521_600_000);
+    small.add_folder(folder, "b", 1_714_521_600_000);
+    small.add_file(folder, "c.txt", 1_000, 1, 1_714_521_600_000);
+    small.add_file(root, "d.txt", 700, 2, 1_714_521_600_000);
+    let source = Simulator::start(small, Options::default()).await.unwrap();
+    let archive = Bench::new(&source, Face::V2);
+    assert_eq!(archive.run().await.unwrap().status, Status::Complete);
+    let redirect = |url: &str| Action::RedirectTo { url: url.to_owned() };
+    // The service's own answer may name the host as well.
+    let ticket = |url: &str| Action::Status {
+        code: 200,
+        headers: std::collections::BTreeMap::new(),
+        body: Some(format!(r#"{{"uploadUrl": "{url}", "offset": 0}}"#)),
+    };
+    type Fault<'a> = &'a dyn Fn(&str) -> Action;
+    let table: [(Face, &str, Fault<'_>); 9] = [
+        (Face::V2, "drive.create-folder-root", &redirect),
+        (Face::V2, "drive.create-folder", &redirect),
+        (Face::V2, "drive.upload-url-root", &redirect),
+        (Face::V2, "drive.upload-url", &redirect),
+        (Face::V2, "drive.upload-url-root", &ticket),
+        (Face::V2, "drive.upload-url", &ticket),
+        (Face::V2, "storage.upload", &redirect),
+        (Face::Classic, "classic.create-folder", &redirect),
+        (Face::Classic, "classic.upload", &redirect),
+    ];
+    for (face, operation, fault) in table {
+        for host in names_of(&foreign) {
+            let mut nobody = World::new();
+            nobody.add_member("山田", "太郎", "taro@example.com");
+            let target = Simulator::start(nobody, Options::default()).await.unwrap();
+            let rule = Rule::new(operation, fault(&host)).repeated(0);
+            target.faults().add(rule).unwrap();
+            // Each case has an archive of its own, since a restore writes its results there.
+            let own = Bench::empty();
+            crate::support::lab::copy_folder(archive.shelf().path(), own.folder());
+            let job = Bench::new(&target, face)
+                .key("kind", "\"restore\"")
+                .key("archive", &format!("{:?}", own.shelf().path()))
+                .key("target", "\"tenant.toml\"")
+                .key("to", "\"original\"")
+                .limit("attempts", "2");
+            let report = job.run().await.unwrap();
+            assert_eq!(target.faults().unreached(), [], "{operation}");
+            assert_ne!(report.status, Status::Complete, "{operation} {host}");
+        }
+    }
+    assert_eq!(met.load(Ordering::Relaxed), 0, "connections to the foreign host");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_to_a_foreign_host_is_not_followed() {
+    let (foreign, met) = foreign_host();
     let table = [
         (Face::V2, "drive.get"),
         (Face::V2, "drive.list-root"),
@@ -160,11 +231,7 @@ async fn a_redirect_to_a_foreign_host_is_not_followed() {
         (Face::Classic, "classic.server-token"),
     ];
     for (face, operation) in table {
-        for host in [
-            foreign.clone(),
-            foreign.replace("127.0.0.1", "localhost"),
-            foreign.replace("http:", ""),
-        ] {
+        for host in names_of(&foreign) {
             let simulator = Simulator::start(world(), Options::default()).await.unwrap();
             let bench = match operation {
                 "oauth.token" => Bench::with_refresh_token(&simulator),
