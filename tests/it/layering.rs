@@ -60,8 +60,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "verify",
         &[
-            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive", "id",
-            "entry", "monitor", "stop", "manifest", "report", "drive", "archive",
+            "id", "entry", "monitor", "stop", "manifest", "coverage", "report", "drive", "archive",
         ],
     ),
     (
@@ -96,8 +95,7 @@ const VALUES: &[&str] = &["id", "path", "entry", "filter", "monitor", "secret", 
 
 const OPERATION: &[&str] = &[
     "id", "path", "entry", "filter", "monitor", "stop", "manifest", "depth", "coverage", "plan", "report",
-    "drive", "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "ledger",
-    "archive", "walk", "fetch", "backup", "restore",
+    "drive", "ledger", "archive", "blocking", "throttle", "walk", "keep", "fetch", "backup", "restore",
 ];
 
 /// Outside crates with one owner.
