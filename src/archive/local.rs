@@ -91,7 +91,12 @@ impl LocalPath {
 
     /// What a manifest says of this place in a snapshot: relative to the archive folder.
     pub fn stored_at(&self, snapshot: &SnapshotId) -> String {
-        format!("{snapshot}/{FILES}/{}", self.text)
+        LocalPath::home(snapshot) + &self.text
+    }
+
+    /// What the places of a snapshot's files begin with.
+    pub fn home(snapshot: &SnapshotId) -> String {
+        format!("{snapshot}/{FILES}/")
     }
 
     /// The snapshot and the place that a manifest's `stored_at` names.

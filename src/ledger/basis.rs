@@ -5,15 +5,15 @@ use std::sync::mpsc::Receiver;
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 
-use super::{Ledger, Result, columns::to_signed};
+use super::columns::{key, to_signed};
+use super::{Ledger, Result};
 use crate::entry::Entry;
 use crate::manifest::Earlier;
 
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS basis (
     no INTEGER PRIMARY KEY,
-    drive TEXT NOT NULL,
-    id TEXT NOT NULL,
+    key BLOB NOT NULL,
     size INTEGER NOT NULL,
     modified INTEGER,
     sha256 TEXT NOT NULL,
@@ -33,7 +33,7 @@ impl Ledger {
     /// They come through a bounded channel, so that a basis of any size is never in memory.
     pub async fn load_basis(&self, rows: Receiver<(String, String, Earlier)>) -> Result<u64> {
         self.change(|transaction| {
-            transaction.execute_batch("DELETE FROM basis; DROP INDEX IF EXISTS basis_id;")
+            transaction.execute_batch("DELETE FROM basis; DROP INDEX IF EXISTS basis_key;")
         })
         .await?;
         let mut loaded = 0;
@@ -49,7 +49,7 @@ impl Ledger {
             }
         }
         // One sort for the whole index is far cheaper than an index that grows with each row.
-        self.change(|transaction| transaction.execute_batch("CREATE INDEX basis_id ON basis (drive, id);"))
+        self.change(|transaction| transaction.execute_batch("CREATE INDEX basis_key ON basis (key);"))
             .await?;
         Ok(loaded)
     }
@@ -58,7 +58,7 @@ impl Ledger {
     pub async fn has_basis(&self) -> Result<bool> {
         self.change(|transaction| {
             let found = transaction
-                .query_row("SELECT 1 FROM sqlite_master WHERE name = 'basis_id'", [], |_| {
+                .query_row("SELECT 1 FROM sqlite_master WHERE name = 'basis_key'", [], |_| {
                     Ok(())
                 })
                 .optional()?;
@@ -74,14 +74,13 @@ fn insert_some(
 ) -> rusqlite::Result<usize> {
     let rows = rows.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut statement = transaction.prepare_cached(
-        "INSERT INTO basis (drive, id, size, modified, sha256, stored_at, proven)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO basis (key, size, modified, sha256, stored_at, proven)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     let mut added = 0;
     for (drive, id, earlier) in rows.iter().take(ROWS_PER_CHANGE) {
         statement.execute(params![
-            drive,
-            id,
+            key(&drive, &id),
             to_signed(Some(earlier.size)),
             earlier.modified.map(Timestamp::as_second),
             earlier.sha256,
@@ -96,13 +95,13 @@ fn insert_some(
 pub(super) fn lookup<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {
     transaction.prepare_cached(
         "SELECT size, modified, sha256, stored_at, proven FROM basis
-         WHERE drive = ?1 AND id = ?2 ORDER BY no DESC LIMIT 1",
+         WHERE key = ?1 ORDER BY no DESC LIMIT 1",
     )
 }
 
 pub(super) fn find(lookup: &mut CachedStatement<'_>, entry: &Entry) -> rusqlite::Result<Option<Earlier>> {
     lookup
-        .query_row(params![entry.drive.as_str(), entry.id.as_str()], |row| {
+        .query_row([key(entry.drive.as_str(), entry.id.as_str())], |row| {
             Ok(Earlier {
                 size: row.get::<_, i64>(0)?.cast_unsigned(),
                 modified: row

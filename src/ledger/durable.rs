@@ -6,7 +6,8 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use super::{Ledger, Result, columns::outcome_of};
+use super::columns::{PLACE, outcome_of};
+use super::{Ledger, Result};
 use crate::manifest::Outcome;
 
 /// A stored file that nobody knows to be on the disk.
@@ -53,12 +54,12 @@ impl Ledger {
     /// Files of batches that are not surely on the disk with a number above `after`, at most `limit`.
     pub async fn doubtful(&self, after: i64, limit: u32) -> Result<Vec<Doubtful>> {
         self.change(move |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT no, stored_at, sha256, size, outcome FROM item
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT no, {PLACE}, sha256, size, outcome FROM item
                  WHERE no > ?1 AND state = 1 AND stored_at IS NOT NULL
                    AND batch > (SELECT value FROM meta WHERE key = 'synced')
-                 ORDER BY no LIMIT ?2",
-            )?;
+                 ORDER BY no LIMIT ?2"
+            ))?;
             let rows = statement.query_map(params![after, limit], to_doubtful)?;
             rows.collect()
         })

@@ -2,7 +2,7 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use super::columns::{Columns, outcome_number, to_entry};
+use super::columns::{Columns, PLACE, outcome_number, to_entry};
 use super::listing::{PENDING, SETTLED};
 use super::page::update_entry;
 use super::{Ledger, Result, basis};
@@ -66,6 +66,19 @@ impl Done {
 }
 
 impl Ledger {
+    /// Says what the places of this run's files begin with. Before the first file is settled, or never.
+    pub async fn set_home(&self, home: String) -> Result<()> {
+        self.change(move |transaction| {
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO meta (key, value) VALUES ('home', ?1)",
+                    [home],
+                )
+                .map(drop)
+        })
+        .await
+    }
+
     /// Pending files of a family with a number above `after`, in the order they were found, at most `limit`,
     /// each with its copy in an earlier snapshot.
     pub async fn pending(&self, family: Family, after: i64, limit: u32) -> Result<Vec<Work>> {
@@ -119,8 +132,9 @@ impl Ledger {
     /// Where the settled files of this run are, through `take`: number and place.
     pub async fn stored_places(&self, mut take: impl FnMut(i64, &str) + Send + 'static) -> Result<()> {
         self.change(move |transaction| {
-            let mut statement = transaction
-                .prepare("SELECT no, stored_at FROM item WHERE state = ?1 AND stored_at IS NOT NULL")?;
+            let mut statement = transaction.prepare(&format!(
+                "SELECT no, {PLACE} FROM item WHERE state = ?1 AND stored_at IS NOT NULL"
+            ))?;
             let mut rows = statement.query([SETTLED])?;
             while let Some(row) = rows.next()? {
                 take(row.get(0)?, &row.get::<_, String>(1)?);
@@ -149,7 +163,9 @@ impl Ledger {
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(
-                "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5, stored_at = ?6,
+                "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5,
+                        stored_at = CASE WHEN ?6 = (SELECT value FROM meta WHERE key = 'home') || local
+                                    THEN '' ELSE ?6 END,
                         attempts = attempts + ?7,
                         batch = (SELECT value FROM meta WHERE key = 'batch')
                  WHERE no = ?1 AND version = ?8",

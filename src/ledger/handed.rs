@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::columns::{Columns, outcome_of, to_entry, to_folder};
+use super::columns::{Columns, PLACE, outcome_of, to_entry, to_folder};
 use super::listing::FolderWork;
 use super::{Ledger, Result};
 use crate::entry::Kind;
@@ -40,7 +40,7 @@ impl Ledger {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(&format!(
                 "SELECT item.id, item.parent_id, item.path, item.name_bytes, item.kind, item.size, item.modified,
-                        item.location, item.facts, item.outcome, item.reason, item.sha256, item.stored_at,
+                        item.location, item.facts, item.outcome, item.reason, item.sha256, {PLACE},
                         item.attempts, root.drive, root.name, item.no, folder.id, folder.item, {}
                  FROM item JOIN root ON root.no = item.root JOIN folder ON folder.no = item.folder
                  WHERE item.no > ?1 AND item.id IS NOT NULL AND (item.kind = 1 OR item.outcome IS NOT NULL)

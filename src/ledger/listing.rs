@@ -54,6 +54,7 @@ CREATE TABLE IF NOT EXISTS item (
     root INTEGER NOT NULL,
     folder INTEGER NOT NULL,
     family INTEGER NOT NULL,
+    key BLOB,
     id TEXT,
     parent_id TEXT,
     path TEXT NOT NULL,
@@ -74,7 +75,7 @@ CREATE TABLE IF NOT EXISTS item (
     batch INTEGER NOT NULL DEFAULT 0,
     version INTEGER NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX IF NOT EXISTS item_id ON item (root, id);
+CREATE UNIQUE INDEX IF NOT EXISTS item_key ON item (key);
 CREATE UNIQUE INDEX IF NOT EXISTS item_fold ON item (folder, fold);
 CREATE INDEX IF NOT EXISTS item_pending ON item (family, no) WHERE state = 0;
 ";

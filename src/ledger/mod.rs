@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -57,7 +58,7 @@ const PAGE_BYTES: i64 = 2048;
 const LOG_PAGES: i64 = 16 * 1024;
 
 /// The layout of the tables. A file of another layout is not resumed: the run begins anew.
-const LAYOUT: i64 = 2;
+const LAYOUT: i64 = 3;
 
 /// A failure of the state file. It ends the run.
 #[derive(Debug, thiserror::Error)]
@@ -286,6 +287,8 @@ fn commit_error(path: &Path, source: &rusqlite::Error) -> Error {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    // Statements are planned once, not again for each value that they are given.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;

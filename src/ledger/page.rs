@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{CachedStatement, Transaction, params};
 
-use super::columns::{outcome_number, to_signed};
+use super::columns::{key, outcome_number, to_signed};
 use super::listing::{
     Applied, CLOSED, Listed, ListedAs, OPEN, PENDING, PageFacts, Placement, SETTLED, is_listed,
 };
@@ -17,6 +17,10 @@ use crate::path::DrivePath;
 /// macOS 1024; the rest is for the archive's own place.
 const LONGEST_LOCAL: usize = if cfg!(target_os = "macos") { 700 } else { 3000 };
 
+/// As many letters as a hash has, in its place until it is known: a row that grows when it is settled is moved, and each file
+/// would be written twice as often.
+const ROOM: &str = "                                                                ";
+
 /// What `apply_page` needs to know of the folder a page belongs to.
 struct Parent {
     no: i64,
@@ -24,6 +28,7 @@ struct Parent {
     family: i64,
     path: DrivePath,
     local: String,
+    drive: String,
     drive_local: String,
 }
 
@@ -37,7 +42,7 @@ pub(super) fn apply_page(
 ) -> rusqlite::Result<Applied> {
     let parent = transaction
         .prepare_cached(
-            "SELECT folder.root, folder.family, folder.path, folder.local, root.local
+            "SELECT folder.root, folder.family, folder.path, folder.local, root.local, root.drive
              FROM folder JOIN root ON root.no = folder.root WHERE folder.no = ?1",
         )?
         .query_row([folder], |row| {
@@ -48,6 +53,7 @@ pub(super) fn apply_page(
                 path: DrivePath::from_text(&row.get::<_, String>(2)?),
                 local: row.get(3)?,
                 drive_local: row.get(4)?,
+                drive: row.get(5)?,
             })
         })?;
     let mut applied = Applied::default();
@@ -55,7 +61,7 @@ pub(super) fn apply_page(
     for listed in items {
         let Some((no, local)) = insert_item(transaction, &mut insert, &parent, listed)? else {
             applied.repeated += 1;
-            refresh_item(transaction, parent.root, listed)?;
+            refresh_item(transaction, &parent, listed)?;
             continue;
         };
         match listed.entry.kind {
@@ -92,8 +98,8 @@ pub(super) fn apply_page(
 fn insert_statement<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {
     transaction.prepare_cached(
         "INSERT INTO item (root, folder, family, id, parent_id, path, name_bytes, kind, size, modified,
-                           location, facts, fold, local, state, outcome, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                           location, facts, fold, local, state, outcome, reason, key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
          ON CONFLICT DO NOTHING",
     )
 }
@@ -108,8 +114,9 @@ fn insert_item(
     let entry = &listed.entry;
     let path = parent.path.join(&entry.name);
     let facts = manifest::encode_facts(entry);
+    let key = key(&parent.drive, entry.id.as_str());
     let (state, outcome, reason) = match listed.listed_as {
-        ListedAs::Fetch => (PENDING, None, ""),
+        ListedAs::Fetch => (PENDING, None, ROOM),
         // A folder's outcome is that of its listing, which is still to come.
         ListedAs::Walk => (SETTLED, None, ""),
         ListedAs::Settled(outcome, reason) => (SETTLED, Some(outcome_number(outcome)), reason),
@@ -133,7 +140,8 @@ fn insert_item(
             local,
             state,
             outcome,
-            reason
+            reason,
+            key
         ])?;
         Ok((inserted == 1).then_some(local))
     };
@@ -151,20 +159,20 @@ fn insert_item(
 }
 
 /// A file that is listed again with another size or date is another content: it is fetched again.
-fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> rusqlite::Result<()> {
-    if listed.listed_as != ListedAs::Fetch {
-        return refresh_facts(transaction, root, &listed.entry);
-    }
+fn refresh_item(transaction: &Transaction<'_>, parent: &Parent, listed: &Listed) -> rusqlite::Result<()> {
     let entry = &listed.entry;
+    let key = key(&parent.drive, entry.id.as_str());
+    if listed.listed_as != ListedAs::Fetch {
+        return refresh_facts(transaction, key, entry);
+    }
     transaction
         .prepare_cached(
-            "UPDATE item SET size = ?3, modified = ?4, facts = ?5, state = ?6, outcome = NULL,
+            "UPDATE item SET size = ?2, modified = ?3, facts = ?4, state = ?5, outcome = NULL,
                     version = version + 1
-             WHERE root = ?1 AND id = ?2 AND kind = 0 AND (size IS NOT ?3 OR modified IS NOT ?4)",
+             WHERE key = ?1 AND kind = 0 AND (size IS NOT ?2 OR modified IS NOT ?3)",
         )?
         .execute(params![
-            root,
-            entry.id.as_str(),
+            key,
             to_signed(entry.size),
             entry.modified.map(Timestamp::as_second),
             manifest::encode_facts(entry),
@@ -174,12 +182,11 @@ fn refresh_item(transaction: &Transaction<'_>, root: i64, listed: &Listed) -> ru
 }
 
 /// What is told again of an item whose bytes are not wanted: the newest listing counts.
-fn refresh_facts(transaction: &Transaction<'_>, root: i64, entry: &Entry) -> rusqlite::Result<()> {
+fn refresh_facts(transaction: &Transaction<'_>, key: [u8; 16], entry: &Entry) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("UPDATE item SET size = ?3, modified = ?4, facts = ?5 WHERE root = ?1 AND id = ?2")?
+        .prepare_cached("UPDATE item SET size = ?2, modified = ?3, facts = ?4 WHERE key = ?1")?
         .execute(params![
-            root,
-            entry.id.as_str(),
+            key,
             to_signed(entry.size),
             entry.modified.map(Timestamp::as_second),
             manifest::encode_facts(entry)
@@ -236,8 +243,8 @@ fn insert_broken(
     entry.properties.other.insert("raw".to_owned(), item.raw.clone());
     let inserted = transaction
         .prepare_cached(
-            "INSERT INTO item (root, folder, family, id, path, name_bytes, kind, facts, local, state, outcome, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '', ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+            "INSERT INTO item (root, folder, family, id, path, name_bytes, kind, facts, local, state, outcome, reason, key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '', ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             parent.root,
@@ -249,7 +256,8 @@ fn insert_broken(
             manifest::encode_facts(&entry),
             SETTLED,
             outcome_number(Outcome::Failed),
-            item.reason
+            item.reason,
+            item.id.as_deref().map(|id| key(&parent.drive, id))
         ])?;
     Ok(inserted == 1)
 }

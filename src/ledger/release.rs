@@ -4,7 +4,7 @@ use std::io;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::columns::outcome_number;
+use super::columns::{PLACE, key, outcome_number};
 use super::handed::mark;
 use super::{Ledger, Result, Spent};
 use crate::manifest::{DELIVERED, NOT_DELIVERED, Outcome};
@@ -30,11 +30,10 @@ impl Ledger {
     ) -> Result<Released> {
         self.change(move |transaction| {
             let mut released = Released::default();
-            let mut find = transaction.prepare_cached(
-                "SELECT item.no, item.outcome, item.size FROM item JOIN root ON root.no = item.root
-                 WHERE root.drive = ?1 AND item.id = ?2 AND item.state = 1 AND item.stored_at = ?3
-                   AND item.sha256 IS ?4",
-            )?;
+            let mut find = transaction.prepare_cached(&format!(
+                "SELECT no, outcome, size FROM item
+                 WHERE key = ?1 AND state = 1 AND {PLACE} = ?2 AND sha256 IS ?3"
+            ))?;
             let mut note = transaction.prepare_cached(
                 "UPDATE item SET outcome = ?2, reason = ?3, stored_at = NULL WHERE no = ?1",
             )?;
@@ -46,7 +45,11 @@ impl Ledger {
             for one in &spent {
                 let found = find
                     .query_row(
-                        params![one.drive.as_str(), one.id.as_str(), one.stored_at, one.sha256],
+                        params![
+                            key(one.drive.as_str(), one.id.as_str()),
+                            one.stored_at,
+                            one.sha256
+                        ],
                         |row| {
                             Ok((
                                 row.get::<_, i64>(0)?,

@@ -1,14 +1,18 @@
 //! The ledger read back at the end of a run: rows in manifest order, totals, and the facts of each root.
 
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
-use super::columns::{Columns, outcome_of, to_entry};
-use super::{Ledger, Result, details};
+use super::columns::{Columns, PLACE, outcome_of, to_entry};
+use super::{CACHE_KIB, Ledger, Result, details};
 use crate::coverage::{RootFacts, Totals};
 use crate::entry::{Entry, Kind, Quota};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
 use crate::path::DrivePath;
+
+/// Memory for the sort of all rows in KiB, and as much again for the pages that are read: a sort needs little, and by then a
+/// page that was read is not read again.
+const SORT_KIB: i64 = 4 * 1024;
 
 impl Ledger {
     /// Hands every row to `take`, drive by drive in code-point order and by path within each, and returns the totals.
@@ -22,21 +26,13 @@ impl Ledger {
     ) -> Result<std::result::Result<Totals, E>> {
         self.change(move |transaction| {
             let mut totals = Totals::default();
-            for (root, drive, name) in roots(transaction)? {
-                if let Some(row) = root_row(transaction, root, &drive, &name)? {
-                    totals.add(&row);
-                    if let Err(error) = take(&row) {
-                        return Ok(Err(error));
-                    }
-                }
-                if let Err(error) = drive_rows(transaction, root, &drive, &name, |row| {
-                    totals.add(row);
-                    take(row)
-                })? {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(totals))
+            transaction.pragma_update(None, "cache_size", -SORT_KIB)?;
+            let taken = all_rows(transaction, |row| {
+                totals.add(row);
+                take(row)
+            });
+            transaction.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            Ok(taken?.map(|()| totals))
         })
         .await
     }
@@ -59,7 +55,7 @@ impl Ledger {
                             FROM folder GROUP BY root) AS f ON f.r = root.no
                  LEFT JOIN (SELECT root AS r, count(*) AS rows,
                                    sum(CASE WHEN kind = 0 THEN size END) AS bytes
-                            FROM item GROUP BY root) AS i ON i.r = root.no
+                            FROM item NOT INDEXED GROUP BY root) AS i ON i.r = root.no
                  ORDER BY drive",
             )?;
             let number = |row: &rusqlite::Row<'_>, column: usize| -> rusqlite::Result<u64> {
@@ -96,30 +92,78 @@ impl Ledger {
     }
 }
 
-fn roots(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<(i64, String, String)>> {
+/// Hands every row to `take`, until it refuses one.
+///
+/// All items are sorted at once, read as they lie in the file: drive by drive they would be read through the index of their
+/// ids, each from another page.
+fn all_rows<E>(
+    transaction: &Transaction<'_>,
+    mut take: impl FnMut(&Row) -> std::result::Result<(), E>,
+) -> rusqlite::Result<std::result::Result<(), E>> {
+    let mut statement = transaction.prepare(&format!(
+        "SELECT item.id, item.parent_id, item.path, item.name_bytes, item.kind, item.size, item.modified,
+                item.location, item.facts, item.outcome, item.reason, item.sha256, {PLACE}, item.attempts,
+                item.no, item.root
+         FROM item NOT INDEXED CROSS JOIN root ON root.no = item.root
+         ORDER BY root.drive, item.path, item.id"
+    ))?;
+    let mut items = statement.query([])?;
+    let mut item = items.next()?;
+    for root in roots(transaction)? {
+        if let Some(row) = root_row(transaction, &root)?
+            && let Err(error) = take(&row)
+        {
+            return Ok(Err(error));
+        }
+        let mut details = details::of_root(transaction, root.no)?;
+        while let Some(found) = item
+            && found.get::<_, i64>(15)? == root.no
+        {
+            let mut row = to_row(found, &root)?;
+            if let Some(details) = &mut details {
+                details::add_to(details, root.no, found.get(14)?, &mut row)?;
+            }
+            if let Err(error) = take(&row) {
+                return Ok(Err(error));
+            }
+            item = items.next()?;
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// A drive whose rows are read.
+struct ReadRoot {
+    no: i64,
+    drive: String,
+    name: String,
+}
+
+fn roots(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<ReadRoot>> {
     let mut statement = transaction.prepare("SELECT no, drive, name FROM root ORDER BY drive")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let rows = statement.query_map([], |row| {
+        Ok(ReadRoot {
+            no: row.get(0)?,
+            drive: row.get(1)?,
+            name: row.get(2)?,
+        })
+    })?;
     rows.collect()
 }
 
 /// A root that was refused, or whose own listing failed, has a row of its own with the path `/`.
-fn root_row(
-    transaction: &Transaction<'_>,
-    root: i64,
-    drive: &str,
-    name: &str,
-) -> rusqlite::Result<Option<Row>> {
+fn root_row(transaction: &Transaction<'_>, root: &ReadRoot) -> rusqlite::Result<Option<Row>> {
     let (id, refused, failed): (String, Option<String>, Option<String>) = transaction.query_row(
         "SELECT id, refused,
                 (SELECT coalesce(reason, 'not-reached') FROM folder
                  WHERE root = ?1 AND item IS NULL AND state <> 1)
          FROM root WHERE no = ?1",
-        [root],
+        [root.no],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     Ok(refused.or(failed).map(|reason| Row {
-        entry: Entry::root(DriveId::new(drive), FileId::new(id)),
-        drive_name: name.to_owned(),
+        entry: Entry::root(DriveId::new(root.drive.as_str()), FileId::new(id)),
+        drive_name: root.name.clone(),
         path: DrivePath::root(),
         outcome: Outcome::Failed,
         reason,
@@ -129,56 +173,34 @@ fn root_row(
     }))
 }
 
-fn drive_rows<E>(
-    transaction: &Transaction<'_>,
-    root: i64,
-    drive: &str,
-    name: &str,
-    mut take: impl FnMut(&Row) -> std::result::Result<(), E>,
-) -> rusqlite::Result<std::result::Result<(), E>> {
-    let mut statement = transaction.prepare(
-        "SELECT id, parent_id, path, name_bytes, kind, size, modified, location, facts,
-                outcome, reason, sha256, stored_at, attempts, no
-         FROM item WHERE root = ?1 ORDER BY path, id",
-    )?;
-    let mut details = details::of_root(transaction, root)?;
-    let mut rows = statement.query(params![root])?;
-    while let Some(row) = rows.next()? {
-        let path: String = row.get(2)?;
-        let name_bytes: u32 = row.get(3)?;
-        let columns = Columns {
-            id: 0,
-            parent_id: 1,
-            size: 5,
-            modified: 6,
-            location: 7,
-            facts: 8,
-        };
-        let mut entry = to_entry(row, drive.to_owned(), &path, name_bytes, columns)?;
-        if row.get::<_, i64>(4)? == 1 {
-            entry.kind = Kind::Folder;
-        }
-        let outcome = outcome_of(row.get(9)?);
-        let reason: Option<String> = row.get(10)?;
-        let mut written = Row {
-            entry,
-            drive_name: name.to_owned(),
-            path: DrivePath::from_text(&path),
-            outcome: outcome.unwrap_or(Outcome::Failed),
-            reason: match outcome {
-                Some(_) => reason.unwrap_or_default(),
-                None => "not-reached".to_owned(),
-            },
-            sha256: row.get(11)?,
-            stored_at: row.get(12)?,
-            attempts: row.get(13)?,
-        };
-        if let Some(details) = &mut details {
-            details::add_to(details, root, row.get(14)?, &mut written)?;
-        }
-        if let Err(error) = take(&written) {
-            return Ok(Err(error));
-        }
+fn to_row(item: &rusqlite::Row<'_>, root: &ReadRoot) -> rusqlite::Result<Row> {
+    let path: String = item.get(2)?;
+    let name_bytes: u32 = item.get(3)?;
+    let columns = Columns {
+        id: 0,
+        parent_id: 1,
+        size: 5,
+        modified: 6,
+        location: 7,
+        facts: 8,
+    };
+    let mut entry = to_entry(item, root.drive.clone(), &path, name_bytes, columns)?;
+    if item.get::<_, i64>(4)? == 1 {
+        entry.kind = Kind::Folder;
     }
-    Ok(Ok(()))
+    let outcome = outcome_of(item.get(9)?);
+    let reason: Option<String> = item.get(10)?;
+    Ok(Row {
+        entry,
+        drive_name: root.name.clone(),
+        path: DrivePath::from_text(&path),
+        outcome: outcome.unwrap_or(Outcome::Failed),
+        reason: match outcome {
+            Some(_) => reason.unwrap_or_default(),
+            None => "not-reached".to_owned(),
+        },
+        sha256: item.get(11)?,
+        stored_at: item.get(12)?,
+        attempts: item.get(13)?,
+    })
 }

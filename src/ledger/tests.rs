@@ -294,6 +294,38 @@ async fn what_the_disk_has_not_got_is_doubtful() {
 }
 
 #[tokio::test]
+async fn files_are_where_they_were_put_at_home_or_elsewhere() {
+    let (_folder, ledger, root) = ledger_with_root().await;
+    ledger.set_home("night/files/".to_owned()).await.unwrap();
+    let page = vec![file("1", "a"), file("2", "b"), file("3", "c")];
+    ledger.apply_page(root, page, vec![], end(), at(1)).await.unwrap();
+    let works = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
+    let places = [Some("night/files/me/a"), Some("earlier/files/me/b"), None];
+    let settled = works.iter().zip(places).map(|(work, place)| Done {
+        stored_at: place.map(str::to_owned),
+        ..done(work, Outcome::Stored)
+    });
+    ledger.settle(settled.collect()).await.unwrap();
+    let told: Vec<_> = rows(&ledger).await.into_iter().map(|row| row.stored_at).collect();
+    assert_eq!(told, places.map(|place| place.map(str::to_owned)));
+    let handed = ledger.not_handed(0, 10).await.unwrap();
+    let handed: Vec<_> = handed.into_iter().map(|handed| handed.row.stored_at).collect();
+    assert_eq!(handed, told);
+    let doubtful = ledger.doubtful(0, 10).await.unwrap();
+    let doubtful: Vec<_> = doubtful.iter().map(|file| file.stored_at.as_str()).collect();
+    assert_eq!(doubtful, ["night/files/me/a", "earlier/files/me/b"]);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    ledger
+        .stored_places(move |_, place| sender.send(place.to_owned()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(
+        receiver.iter().collect::<Vec<_>>(),
+        ["night/files/me/a", "earlier/files/me/b"]
+    );
+}
+
+#[tokio::test]
 async fn a_state_that_is_closed_is_on_the_disk_and_reads_whole() {
     let (folder, ledger, _) = ledger_with_root().await;
     let other = ledger.clone();

@@ -122,6 +122,7 @@ pub(super) async fn begin(
         })
         .await?
     };
+    ledger.set_home(LocalPath::home(run.id())).await?;
     load_basis(session, archive, &ledger, handed_on).await?;
     Ok(Begun {
         run,
