@@ -6,6 +6,9 @@
 //! all who have none; a folder gets permissions of its own by losing those it inherits. Nothing here ever takes a
 //! permission away, so that what only the target has is told and left.
 
+mod admission;
+mod remarks;
+
 use std::collections::BTreeMap;
 
 use super::{Remark, Step, Turn};
@@ -111,26 +114,6 @@ const LINGERS: Blocked = (
 type Blocked = (&'static str, &'static str);
 
 impl Maker<'_> {
-    fn unplaced(&mut self) {
-        for one in &self.wanted.unplaced {
-            let (action, to) = match one.role {
-                Role::Master => ("masters", "MASTER".to_owned()),
-                Role::Denied => ("deny", "DENIED".to_owned()),
-                Role::Granted(right) => ("grant", right.as_str().to_owned()),
-            };
-            self.remarks.push(Remark {
-                path: one.path.clone(),
-                action,
-                who: vec![one.party.clone()],
-                from: String::new(),
-                to,
-                outcome: "unmapped",
-                reason: one.reason,
-                detail: String::new(),
-            });
-        }
-    }
-
     /// Masters are only ever added: who migrates is one of them.
     fn masters(&mut self) {
         let (wanted, there) = (&self.wanted.rules.masters, &self.there.rules.masters);
@@ -354,80 +337,6 @@ impl Maker<'_> {
         }
     }
 
-    /// Whether somebody is in the drive already, and stays in while it is worked on.
-    fn is_in(&self, party: &Party) -> bool {
-        let (wanted, there) = (&self.wanted.rules, &self.there.rules);
-        let stays_open = wanted.reach != Reach::Members && there.reach != Reach::Members;
-        // The masters are set before anything else.
-        holds(&there.masters, party)
-            || holds(&wanted.masters, party)
-            || (stays_open && !holds(&there.denied, party) && !holds(&wanted.denied, party))
-            || self.there.grants.iter().any(|grant| grant.party.is(party))
-    }
-
-    /// Whether the source lets somebody into the drive. A group may bring in anybody.
-    fn is_wanted_in(&self, party: &Party) -> bool {
-        let rules = &self.wanted.rules;
-        let is_granted = |(one, _): &(Party, Right)| one.is(party) || one.kind != PartyKind::User;
-        holds(&rules.masters, party)
-            || match rules.reach {
-                Reach::Tenant => true,
-                Reach::Domain => !holds(&rules.denied, party),
-                Reach::Members => self.wanted.grants.iter().any(is_granted),
-            }
-    }
-
-    /// Whether somebody whom the source lets in is in the drive when the plan is carried out.
-    fn will_be_in(&self, party: &Party) -> bool {
-        let (wanted, there) = (&self.wanted.rules, &self.there.rules);
-        let reach = if self.stays_shut {
-            there.reach
-        } else {
-            wanted.reach
-        };
-        holds(&wanted.masters, party)
-            || holds(&there.masters, party)
-            || match reach {
-                Reach::Members if self.stays_shut => {
-                    self.there.grants.iter().any(|grant| grant.party.is(party))
-                }
-                Reach::Members => !holds(&self.left_out, party),
-                Reach::Domain | Reach::Tenant => !holds(&there.denied, party),
-            }
-    }
-
-    /// Whether somebody of these is not in the drive, but has a right on a folder in it that the source does not give.
-    /// Nothing comes of that until they are let into the drive.
-    fn lingers(&self, is_met: impl Fn(&Party) -> bool) -> bool {
-        self.there.folders.iter().any(|(id, (_, grants))| {
-            let twin = self
-                .wanted
-                .folders
-                .iter()
-                .find(|folder| folder.entry.as_ref().is_some_and(|entry| entry.id == *id));
-            grants.iter().any(|grant| {
-                let is_wanted =
-                    twin.is_some_and(|twin| twin.grants.iter().any(|(party, _)| party.is(&grant.party)));
-                !is_wanted && is_met(&grant.party) && !self.is_in(&grant.party)
-            })
-        })
-    }
-
-    /// Why somebody cannot be granted a folder, where that is known beforehand.
-    fn outsider(&self, party: &Party) -> Option<Blocked> {
-        if party.kind != PartyKind::User {
-            return Some((
-                "members-only",
-                "permissions of a folder's own go to members, not to groups or units",
-            ));
-        }
-        let may_be_in = self.is_wanted_in(party) && self.will_be_in(party);
-        (!may_be_in).then_some((
-            "not-in-drive",
-            "who is granted a folder must be in the drive, and the source or this plan does not let them in",
-        ))
-    }
-
     fn grant(
         &mut self,
         entry: &Entry,
@@ -469,125 +378,6 @@ impl Maker<'_> {
             Turn::Shut | Turn::LetBack => self.shut.push(step),
             Turn::LetIn => self.let_in.push(step),
         }
-    }
-
-    /// A drive that cannot be shut is left as it is: what would follow could open it to the wrong people.
-    fn by_hand_altogether(&mut self, reason: &'static str, detail: &'static str) {
-        let (wanted, there) = (&self.wanted.rules, &self.there.rules);
-        let change = (rule(there.reach, there.right), rule(wanted.reach, wanted.right));
-        self.by_hand(DrivePath::root(), "shut", Vec::new(), change, reason, detail);
-        let after = "after the drive itself is shut";
-        let mut lines: Vec<(DrivePath, &'static str, Vec<Party>, String)> = Vec::new();
-        for (party, right) in &self.wanted.grants {
-            let to = right.as_str().to_owned();
-            lines.push((DrivePath::root(), "grant", vec![party.clone()], to));
-        }
-        for folder in &self.wanted.folders {
-            lines.push((folder.path.clone(), "restrict", Vec::new(), "own".to_owned()));
-            for (party, right) in &folder.grants {
-                let to = right.as_str().to_owned();
-                lines.push((folder.path.clone(), "grant", vec![party.clone()], to));
-            }
-        }
-        for (path, action, who, to) in lines {
-            self.by_hand(path, action, who, (String::new(), to), reason, after);
-        }
-    }
-
-    /// What the target has and the source has not. It stays.
-    fn only_there(&mut self) {
-        let there = self.there;
-        let wanted = self.wanted;
-        let masters = without(&there.rules.masters, &wanted.rules.masters);
-        if !masters.is_empty() {
-            let detail = "a master of the target alone stays one";
-            self.note(DrivePath::root(), "masters", masters, "MASTER", "kept", detail);
-        }
-        let only = "only the target has it: take it away by hand if it should not be";
-        let denied = without(&there.rules.denied, &wanted.rules.denied);
-        if !denied.is_empty() && wanted.rules.reach == Reach::Domain {
-            self.note(
-                DrivePath::root(),
-                "deny",
-                denied,
-                "DENIED",
-                "only-in-target",
-                only,
-            );
-        }
-        if wanted.rules.reach == Reach::Members {
-            for grant in &there.grants {
-                if !wanted.grants.iter().any(|(party, _)| party.is(&grant.party)) {
-                    let (who, word) = (vec![grant.party.clone()], grant.right.as_str());
-                    self.note(DrivePath::root(), "grant", who, word, "only-in-target", only);
-                }
-            }
-        }
-        for (id, (path, grants)) in &there.folders {
-            let twin = wanted
-                .folders
-                .iter()
-                .find(|folder| folder.entry.as_ref().is_some_and(|entry| entry.id == *id));
-            let Some(twin) = twin else {
-                self.note(
-                    path.clone(),
-                    "restrict",
-                    Vec::new(),
-                    "own",
-                    "only-in-target",
-                    only,
-                );
-                continue;
-            };
-            for grant in grants {
-                if !twin.grants.iter().any(|(party, _)| party.is(&grant.party)) {
-                    let (who, word) = (vec![grant.party.clone()], grant.right.as_str());
-                    self.note(path.clone(), "grant", who, word, "only-in-target", only);
-                }
-            }
-        }
-    }
-
-    fn note(
-        &mut self,
-        path: DrivePath,
-        action: &'static str,
-        who: Vec<Party>,
-        from: &str,
-        outcome: &'static str,
-        detail: &str,
-    ) {
-        self.remarks.push(Remark {
-            path,
-            action,
-            who,
-            from: from.to_owned(),
-            to: String::new(),
-            outcome,
-            reason: "",
-            detail: detail.to_owned(),
-        });
-    }
-
-    fn by_hand(
-        &mut self,
-        path: DrivePath,
-        action: &'static str,
-        who: Vec<Party>,
-        (from, to): (String, String),
-        reason: &'static str,
-        detail: &'static str,
-    ) {
-        self.remarks.push(Remark {
-            path,
-            action,
-            who,
-            from,
-            to,
-            outcome: "by-hand",
-            reason,
-            detail: detail.to_owned(),
-        });
     }
 }
 
