@@ -426,6 +426,11 @@ mod tests {
             assert_eq!(read.as_deref(), printed, "{text}");
         }
         let two = Share::percent(2);
+        assert_eq!((two.millionths(), two.fraction()), (20_000, 0.02));
+        assert_eq!(
+            (Share::percent(100), Share::percent(101)),
+            (Share::ALL, Share::ALL)
+        );
         assert_eq!((two.of(0), two.of(1), two.of(100), two.of(101)), (0, 1, 2, 3));
         assert_eq!(Share::ALL.of(u64::MAX), u64::MAX);
         assert!(!two.is_exceeded_by(2, 100));

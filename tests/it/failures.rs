@@ -23,6 +23,8 @@ type Row = (u32, &'static str, &'static [(&'static str, &'static str)]);
 
 const HERE: &str = "tests/it/failures.rs";
 
+// Row 8: a folder whose date changed while the run was under way is not listed a second time. Its date would have to be asked for,
+// one call for each folder, which doubles the calls of a small night; what was missed is in the next night.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     (1, "partial called success", &[(HERE, "f01_partial_is_not_called_success"), ("tests/it/faults.rs", "every_fault_at_every_call_ends_as_the_table_says")]),
