@@ -53,6 +53,9 @@ const CACHE_KIB: i64 = 16 * 1024;
 /// page is less to write. Rows are about 400 bytes.
 const PAGE_BYTES: i64 = 2048;
 
+/// Statements that are kept: more than all that are used again and again, since one that is not kept is read and planned anew.
+const STATEMENTS: usize = 128;
+
 /// Pages in the write-ahead log, 32 MiB, after which they move to the file: a page that changed often moves once. It bounds
 /// what a loss of power takes (SQLite documentation, PRAGMA wal_autocheckpoint).
 const LOG_PAGES: i64 = 16 * 1024;
@@ -295,7 +298,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "FILE")?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;

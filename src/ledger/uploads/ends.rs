@@ -95,12 +95,11 @@ fn attempts(transaction: &Transaction<'_>, one: &UploadEnd) -> rusqlite::Result<
 }
 
 pub(super) fn finish_file(transaction: &Transaction<'_>, one: &UploadEnd) -> rusqlite::Result<()> {
-    attempts(transaction, one)?;
     let entry = one.entry.as_deref();
     transaction
         .prepare_cached(
             "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4, new_id = ?5, location = ?6, facts = ?7,
-                    given_name = ?8, left_size = ?9, left_modified = ?10,
+                    given_name = ?8, left_size = ?9, left_modified = ?10, attempts = attempts + ?15,
                     follow = CASE WHEN ?11 OR (size IS ?12 AND modified IS ?13 AND sha256 IS ?14)
                              THEN follow & ~1 ELSE follow | 1 END
              WHERE no = ?1",
@@ -122,7 +121,8 @@ pub(super) fn finish_file(transaction: &Transaction<'_>, one: &UploadEnd) -> rus
                 .as_ref()
                 .and_then(|sent| sent.modified)
                 .map(Timestamp::as_second),
-            one.sent.as_ref().and_then(|sent| sent.sha256.as_deref())
+            one.sent.as_ref().and_then(|sent| sent.sha256.as_deref()),
+            one.attempts
         ])?;
     Ok(())
 }
