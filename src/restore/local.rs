@@ -394,3 +394,7 @@ fn unsupported(operation: &'static str, entry: &Entry) -> Error {
         "a folder of this machine cannot do this",
     )
 }
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests;
