@@ -18,6 +18,8 @@ use crate::monitor::Monitor;
 mod auth;
 mod body;
 mod classic;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod http_ping;
 mod outgoing;

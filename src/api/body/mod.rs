@@ -418,7 +418,7 @@ impl Body {
 }
 
 /// `bytes 5-9/10`: the first offset and the whole length, `None` for `*`. Figures that do not fit together are no range.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let number = |digits: &str| -> Option<u64> {
         let digits = digits.trim();
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit());

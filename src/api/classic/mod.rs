@@ -25,7 +25,7 @@ pub(super) mod addresses;
 mod tests;
 mod place;
 mod upload;
-mod wire;
+pub(super) mod wire;
 
 use addresses::Addresses;
 use place::{Place, Turn};

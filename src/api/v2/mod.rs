@@ -29,7 +29,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 mod upload;
-mod wire;
+pub(super) mod wire;
 
 use place::{Op, Place, name};
 

@@ -10,7 +10,7 @@ use crate::id::{DriveId, FileId};
 
 /// Reads one resource (classic docs, jp/document/10080502). What lies in `parent` has its location unless it has one
 /// itself.
-pub(super) fn entry(
+pub(in crate::api) fn entry(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
     raw: Value,
@@ -135,7 +135,7 @@ fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Times
 }
 
 /// One page of a listing: its items, and whether more follow, where the answer tells that.
-pub(super) fn page(mut raw: Value) -> Result<(Vec<Value>, Option<bool>), String> {
+pub(in crate::api) fn page(mut raw: Value) -> Result<(Vec<Value>, Option<bool>), String> {
     let more = match raw.get("hasMore") {
         None | Some(Value::Null) => None,
         Some(Value::Bool(more)) => Some(*more),
@@ -153,7 +153,7 @@ pub(super) fn page(mut raw: Value) -> Result<(Vec<Value>, Option<bool>), String>
 
 /// The object of an answer: itself, or the `result` of a version 1 envelope whose code is "0" (classic docs,
 /// jp/document/1008022).
-pub(super) fn bare(mut raw: Value) -> Result<Value, String> {
+pub(in crate::api) fn bare(mut raw: Value) -> Result<Value, String> {
     if raw.get("resourceKey").is_some() || raw.get("items").is_some() {
         return Ok(raw);
     }

@@ -11,7 +11,11 @@ use crate::entry::{Entry, Kind, Properties, Quota};
 use crate::id::{DriveId, FileId};
 
 /// Reads one `File` of a listing (API 2.0 docs, KR/drive-file-lock) in `parent`.
-pub(super) fn entry(drive: &DriveId, parent: Option<&FileId>, raw: Value) -> Result<Entry, Box<BrokenItem>> {
+pub(in crate::api) fn entry(
+    drive: &DriveId,
+    parent: Option<&FileId>,
+    raw: Value,
+) -> Result<Entry, Box<BrokenItem>> {
     let broken = |reason| {
         Box::new(BrokenItem {
             id: text(&raw, "fileId"),
@@ -139,7 +143,7 @@ fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Times
 
 /// Reads RFC 3339 with any number of fraction digits and with or without a colon in the offset; tells whether the text
 /// holds whole seconds. The documents' fractions repeat the seconds and mean nothing (section on conventions).
-pub(super) fn date(text: &str) -> Option<(Timestamp, bool)> {
+pub(in crate::api) fn date(text: &str) -> Option<(Timestamp, bool)> {
     let text = text.trim();
     let (before, after) = text.split_once(['.', ',']).unwrap_or((text, ""));
     let offset = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
@@ -151,7 +155,7 @@ pub(super) fn date(text: &str) -> Option<(Timestamp, bool)> {
 }
 
 /// The quota of a drive.
-pub(super) fn quota(raw: &Value) -> Option<Quota> {
+pub(in crate::api) fn quota(raw: &Value) -> Option<Quota> {
     let quota = raw.get("quota")?;
     let figure = |name: &str| quota.get(name).cloned().and_then(as_size);
     quota.is_object().then(|| Quota {
@@ -162,7 +166,7 @@ pub(super) fn quota(raw: &Value) -> Option<Quota> {
 }
 
 /// Where the next page begins; `None` on the last.
-pub(super) fn next_cursor(raw: &Value) -> Result<Option<String>, String> {
+pub(in crate::api) fn next_cursor(raw: &Value) -> Result<Option<String>, String> {
     match raw
         .get("responseMetaData")
         .and_then(|data| data.get("nextCursor"))
@@ -175,7 +179,7 @@ pub(super) fn next_cursor(raw: &Value) -> Result<Option<String>, String> {
 }
 
 /// The first of the named arrays that is there.
-pub(super) fn items(mut raw: Value, names: &[&str]) -> Result<Vec<Value>, String> {
+pub(in crate::api) fn items(mut raw: Value, names: &[&str]) -> Result<Vec<Value>, String> {
     names
         .iter()
         .find_map(|name| match raw.get_mut(*name).map(Value::take) {
