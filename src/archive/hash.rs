@@ -6,8 +6,7 @@ use std::io::{self, Read, Write};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
-/// Bytes read from a file at a time.
-const BLOCK: usize = 128 * 1024;
+use super::block::Block;
 
 /// A SHA-256 under way.
 #[derive(Clone)]
@@ -38,10 +37,11 @@ impl fmt::Debug for Hasher {
 pub(super) fn hash_file(file: &mut File, limit: u64) -> io::Result<(u64, Hasher)> {
     let mut hasher = Hasher::new();
     let mut seen = 0;
-    let mut block = vec![0; BLOCK];
+    let mut block = Block::new();
+    let block = block.bytes();
     let mut source = file.take(limit);
     loop {
-        let count = source.read(&mut block)?;
+        let count = source.read(block)?;
         if count == 0 {
             return Ok((seen, hasher));
         }

@@ -3,6 +3,7 @@
 //! Everything here waits for the disk. Callers that must not wait use a thread that may.
 
 mod error;
+mod block;
 mod hash;
 mod head;
 mod local;
@@ -32,6 +33,7 @@ use crate::id::SnapshotId;
 use head::{Marker, read_json, write_json};
 use tree::{Place, Tree};
 
+pub(crate) use block::Block;
 pub use error::Error;
 pub(crate) use head::open_plain;
 pub use head::{Alarm, Head, Previous, Status, Tail};

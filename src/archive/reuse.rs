@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use jiff::Timestamp;
 
+use super::block::Block;
 use super::hash::hash_file;
 use super::tree::{Folder, Place};
 use super::{Error, LocalPath, Run, Stored};
@@ -131,9 +132,10 @@ impl Run {
             .open(name, false)
             .map_err(|error| earlier.unreadable(error))?;
         let mut staged = self.stage()?;
-        let mut block = vec![0; 128 * 1024];
+        let mut block = Block::new();
+        let block = block.bytes();
         loop {
-            let count = file.read(&mut block).map_err(|error| earlier.unreadable(error))?;
+            let count = file.read(block).map_err(|error| earlier.unreadable(error))?;
             if count == 0 {
                 break;
             }

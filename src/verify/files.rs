@@ -12,9 +12,6 @@ use crate::archive::{self, Archive};
 use crate::monitor::{Counter, Monitor};
 use crate::stop::Stop;
 
-/// Bytes read at a time. A block stays in a core's cache between reading and hashing.
-pub(super) const BLOCK: usize = 256 * 1024;
-
 /// What a row says of a file or folder that must be there.
 #[derive(Debug)]
 pub(super) struct Expected {

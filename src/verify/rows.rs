@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use super::extras::{self, Places};
-use super::files::{BLOCK, Checker, Expected, Found, digest_of};
+use super::files::{Checker, Expected, Found, digest_of};
 use super::heads::{Heads, is_gone};
 use super::problem::{Kind, Problem};
 use super::rotation::{BUCKETS, bucket_of};
-use crate::archive::{self, Archive, open_plain};
+use crate::archive::{self, Archive, Block, open_plain};
 use crate::coverage::Totals;
 use crate::entry::Kind as EntryKind;
 use crate::id::SnapshotId;
@@ -136,7 +136,7 @@ fn take(work: &Work<'_>, expected: Expected, found: Found, seen: &mut Seen, repo
 
 /// Looks at files until there are no more.
 fn look(work: &Work<'_>, work_list: &Mutex<Receiver<Vec<Expected>>>, news: &SyncSender<News>) {
-    let mut block = vec![0; BLOCK];
+    let mut block = Block::new();
     loop {
         let batch = work_list.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = batch else {
@@ -146,7 +146,9 @@ fn look(work: &Work<'_>, work_list: &Mutex<Receiver<Vec<Expected>>>, news: &Sync
             if work.stop.is_draining() {
                 break;
             }
-            let found = work.checker.check(&expected, &mut block, work.stop, work.monitor);
+            let found = work
+                .checker
+                .check(&expected, block.bytes(), work.stop, work.monitor);
             if news.send(News::Found(expected, found)).is_err() {
                 return;
             }
