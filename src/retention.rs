@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn partial_nights_neither_count_nor_push_out_good_ones() {
+    fn f11_partial_nights_neither_count_nor_push_out_good_ones() {
         let last = Policy {
             last: 1,
             ..Policy::default()

@@ -511,7 +511,7 @@ async fn a_damaged_copy_is_never_uploaded() {
 }
 
 #[tokio::test]
-async fn a_share_is_downloaded_again_and_compared() {
+async fn f26_a_share_is_downloaded_again_and_compared() {
     let source = Source::new(&["/a=a@1", "/b=b@1"]);
     let drive = MemoryDrive::new();
     drive.fault("download", 2, Fault::Corrupt);

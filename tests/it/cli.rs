@@ -239,7 +239,7 @@ async fn a_run_in_a_pipe_says_little_and_json_says_what_the_tail_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partial_run_has_its_own_exit_code() {
+async fn f20_a_partial_run_has_its_own_exit_code() {
     let (simulator, bench) = served(World::demo()).await;
     let denied = Action::Status {
         code: 403,

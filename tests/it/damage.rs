@@ -254,7 +254,7 @@ fn damage_to_a_nights_papers_costs_downloads_and_never_the_truth() {
 }
 
 #[test]
-fn a_stored_file_that_is_not_as_it_was_is_fetched_again() {
+fn f09_a_stored_file_that_is_not_as_it_was_is_fetched_again() {
     let case = Case::new(false);
     let rows = case.bench.shelf().rows();
     let stored = |reused: bool| {
@@ -324,7 +324,7 @@ fn a_damaged_lock_keeps_nobody_out_for_long() {
 }
 
 #[test]
-fn the_state_folder_can_be_done_without() {
+fn f27_the_state_folder_can_be_done_without() {
     let case = Case::new(false);
     fs::remove_dir_all(case.path(".drivejob")).unwrap();
     case.lab.simulator.reset_calls();

@@ -238,7 +238,7 @@ fn partial(bench: &Bench) {
 }
 
 #[test]
-fn a_partial_night_is_no_basis_but_its_bytes_count_once_they_are_proven() {
+fn f10_a_partial_night_is_no_basis_but_its_bytes_count_once_they_are_proven() {
     for is_altered in [false, true] {
         let lab = Lab::new(world(30), Options::default());
         let bench = lab.bench().key("rehash", "\"0%\"");

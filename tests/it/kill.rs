@@ -229,7 +229,7 @@ fn a_second_signal_does_not_wait_for_a_transfer_that_stands_still() {
 }
 
 #[test]
-fn a_second_run_ends_at_once_and_says_who_holds_the_archive() {
+fn f17_a_second_run_ends_at_once_and_says_who_holds_the_archive() {
     let lab = Lab::new(small_world(12), Options::default());
     let stall = Rule::new("storage.download", Action::StallAfterBytes { bytes: 0 }).repeated(0);
     lab.simulator.faults().add(stall).unwrap();

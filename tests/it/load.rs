@@ -228,7 +228,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn a_hundred_transfers_from_a_slow_server_need_bounded_memory() {
+fn f15_a_hundred_transfers_from_a_slow_server_need_bounded_memory() {
     let megabytes = knob("DRIVEJOB_TEST_MEGABYTES", 3);
     let size = megabytes * 1_000_000;
     let mut world = World::new();

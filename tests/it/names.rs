@@ -39,7 +39,7 @@ fn world(names: &[String]) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_naughty_name_survives() {
+async fn f16_every_naughty_name_survives() {
     let names = naughty();
     let listed: usize = NAUGHTY.iter().map(|(_, names)| names.len()).sum();
     assert!(listed >= 300, "{listed}");

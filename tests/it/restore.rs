@@ -482,7 +482,7 @@ async fn a_local_folder_gets_the_names_that_it_can_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_on_the_way_leaves_one_copy_of_each() {
+async fn f22_what_goes_wrong_on_the_way_leaves_one_copy_of_each() {
     let old = serve(small()).await;
     let archive = backed_up(&old, Face::V2).await;
     let status = |code| Action::Status {

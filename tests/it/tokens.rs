@@ -23,7 +23,7 @@ fn world() -> World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_ends_in_mid_run_is_renewed_once_for_all_workers() {
+async fn f14_a_token_that_ends_in_mid_run_is_renewed_once_for_all_workers() {
     for rotate in [false, true] {
         let options = Options {
             rotate_refresh_tokens: rotate,

@@ -203,7 +203,7 @@ async fn a_dead_address_is_a_warning_and_no_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_changes_only_news_are_told() {
+async fn f19_with_changes_only_news_are_told() {
     let ear = Ear::open().await;
     let simulator = simulator_with(&["/a.txt"]).await;
     let bench = Bench::new(&simulator, Face::V2).telling(&ear, "repeat = \"changes\"");
@@ -230,7 +230,7 @@ async fn with_changes_only_news_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missed_nights_are_reported_by_the_next_run() {
+async fn f18_missed_nights_are_reported_by_the_next_run() {
     let ear = Ear::open().await;
     let simulator = simulator_with(&["/a.txt"]).await;
     let bench = Bench::new(&simulator, Face::V2)

@@ -226,7 +226,7 @@ async fn a_content_that_only_trickles_is_begun_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_content_that_stays_slow_fails_although_bytes_come() {
+async fn f21_a_content_that_stays_slow_fails_although_bytes_come() {
     const WHOLE: usize = 64 << 20;
     const PIECE: usize = 32 << 10;
     let server = store(|seen, _| {

@@ -86,7 +86,7 @@ async fn a_service_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn answers_429_close_one_operation_and_have_a_budget_of_their_own() {
+async fn f12_answers_429_close_one_operation_and_have_a_budget_of_their_own() {
     let server = Server::start(|_, seen, count| match seen.path() {
         "/v1.0/users/me/drive/files" if count < 8 => {
             refusal(429, "TOO_MANY_REQUESTS").with("RateLimit-Reset", "0")

@@ -47,7 +47,7 @@ fn densest_minute(grants: &[u64]) -> usize {
 
 proptest! {
     #[test]
-    fn no_sliding_minute_exceeds_the_figure(
+    fn f13_no_sliding_minute_exceeds_the_figure(
         figure in 1u32..2_000,
         half in any::<bool>(),
         thoughts in prop::collection::vec(

@@ -92,7 +92,7 @@ fn are_side_by_side(calls: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_read_is_named_and_holds_nothing_up() {
+async fn f23_what_cannot_be_read_is_named_and_holds_nothing_up() {
     let members = members();
     let options = Options {
         access_token_seconds: 5,
