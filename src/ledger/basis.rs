@@ -1,4 +1,5 @@
-//! The basis: where earlier snapshots hold the bytes of the files that are walked now.
+//! The basis: where earlier snapshots hold the bytes of the files that are walked now. It is a temporary table, read anew from
+//! their manifests at each start.
 
 use std::sync::mpsc::Receiver;
 
@@ -11,7 +12,7 @@ use crate::entry::Entry;
 use crate::manifest::Earlier;
 
 pub(super) const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS basis (
+CREATE TEMP TABLE basis (
     no INTEGER PRIMARY KEY,
     key BLOB NOT NULL,
     size INTEGER NOT NULL,
@@ -32,10 +33,6 @@ impl Ledger {
     /// Takes in the copies of earlier snapshots, oldest snapshot first: of two copies of one file the later counts.
     /// They come through a bounded channel, so that a basis of any size is never in memory.
     pub async fn load_basis(&self, rows: Receiver<(String, String, Earlier)>) -> Result<u64> {
-        self.change(|transaction| {
-            transaction.execute_batch("DELETE FROM basis; DROP INDEX IF EXISTS basis_key;")
-        })
-        .await?;
         let mut loaded = 0;
         let rows = std::sync::Arc::new(std::sync::Mutex::new(rows));
         loop {
@@ -49,22 +46,11 @@ impl Ledger {
             }
         }
         // One sort for the whole index is far cheaper than an index that grows with each row.
-        self.change(|transaction| transaction.execute_batch("CREATE INDEX basis_key ON basis (key);"))
-            .await?;
-        Ok(loaded)
-    }
-
-    /// Whether a basis was loaded by an earlier start of this run.
-    pub async fn has_basis(&self) -> Result<bool> {
         self.change(|transaction| {
-            let found = transaction
-                .query_row("SELECT 1 FROM sqlite_master WHERE name = 'basis_key'", [], |_| {
-                    Ok(())
-                })
-                .optional()?;
-            Ok(found.is_some())
+            transaction.execute_batch("CREATE INDEX IF NOT EXISTS temp.basis_key ON basis (key);")
         })
-        .await
+        .await?;
+        Ok(loaded)
     }
 }
 

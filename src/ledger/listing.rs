@@ -75,7 +75,6 @@ CREATE TABLE IF NOT EXISTS item (
     batch INTEGER NOT NULL DEFAULT 0,
     version INTEGER NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX IF NOT EXISTS item_key ON item (key);
 CREATE UNIQUE INDEX IF NOT EXISTS item_fold ON item (folder, fold);
 CREATE INDEX IF NOT EXISTS item_pending ON item (family, no) WHERE state = 0;
 ";

@@ -9,11 +9,12 @@
 //! newest work, which is done again. Where that must not be, [`Ledger::flush`] waits for the disk.
 
 mod basis;
-mod durable;
-mod handed;
-mod details;
 mod columns;
+mod details;
+mod durable;
 mod files;
+mod handed;
+mod known;
 mod listing;
 mod page;
 mod release;
@@ -46,10 +47,10 @@ const WAITING_CHANGES: usize = 1024;
 /// Changes that share one commit at most, so that no answer waits long.
 const CHANGES_PER_COMMIT: usize = 512;
 
-/// Memory for SQLite's pages in KiB. Fixed, so that memory does not grow with the tree.
-const CACHE_KIB: i64 = 16 * 1024;
+/// Memory for the pages of the file in KiB. Fixed, so that memory does not grow with the tree.
+const CACHE_KIB: i64 = 4 * 1024;
 
-/// Bytes of a page of a new file. Ids come in no order, so that each item listed writes another page of their index: a small
+/// Bytes of a page of a new file. Keys come in no order, so that each item listed touches another page of their index: a small
 /// page is less to write. Rows are about 400 bytes.
 const PAGE_BYTES: i64 = 2048;
 
@@ -61,7 +62,7 @@ const STATEMENTS: usize = 128;
 const LOG_PAGES: i64 = 16 * 1024;
 
 /// The layout of the tables. A file of another layout is not resumed: the run begins anew.
-const LAYOUT: i64 = 3;
+const LAYOUT: i64 = 4;
 
 /// A failure of the state file. It ends the run.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +166,9 @@ impl Ledger {
                 return Err(Error::new(path, message, Cause::Damaged));
             }
         }
+        known::prepare(&connection)
+            .and_then(|()| connection.execute_batch(basis::TABLES))
+            .map_err(failed)?;
         let (orders, inbox) = mpsc::channel(WAITING_CHANGES);
         thread::Builder::new()
             .name("ledger".to_owned())
@@ -302,7 +306,6 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .execute_batch("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;")?;
     connection.execute_batch(listing::TABLES)?;
-    connection.execute_batch(basis::TABLES)?;
     connection.execute_batch(handed::TABLES)?;
     connection.execute_batch(details::TABLES)?;
     connection.execute_batch(uploads::TABLES)

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Transaction, params};
 
 use super::columns::{key, outcome_number, to_signed};
+use super::known::Known;
 use super::listing::{
     Applied, CLOSED, Listed, ListedAs, OPEN, PENDING, PageFacts, Placement, SETTLED, is_listed,
 };
@@ -58,8 +59,9 @@ pub(super) fn apply_page(
         })?;
     let mut applied = Applied::default();
     let mut insert = insert_statement(transaction)?;
+    let mut known = Known::open(transaction)?;
     for listed in items {
-        let Some((no, local)) = insert_item(transaction, &mut insert, &parent, listed)? else {
+        let Some((no, local)) = insert_item(&mut insert, &mut known, &parent, listed)? else {
             applied.repeated += 1;
             refresh_item(transaction, &parent, listed)?;
             continue;
@@ -76,7 +78,7 @@ pub(super) fn apply_page(
         }
     }
     for item in broken {
-        if insert_broken(transaction, &parent, item)? {
+        if insert_broken(transaction, &mut known, &parent, item)? {
             applied.broken += 1;
         } else {
             applied.repeated += 1;
@@ -98,23 +100,26 @@ pub(super) fn apply_page(
 fn insert_statement<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {
     transaction.prepare_cached(
         "INSERT INTO item (root, folder, family, id, parent_id, path, name_bytes, kind, size, modified,
-                           location, facts, fold, local, state, outcome, reason, key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                           location, facts, fold, local, state, outcome, reason, key, no)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
          ON CONFLICT DO NOTHING",
     )
 }
 
 /// Inserts an item and returns its number and place, or nothing if its id is known already.
 fn insert_item(
-    transaction: &Transaction<'_>,
     insert: &mut CachedStatement<'_>,
+    known: &mut Known<'_>,
     parent: &Parent,
     listed: &Listed,
 ) -> rusqlite::Result<Option<(i64, String)>> {
     let entry = &listed.entry;
+    let key = key(&parent.drive, entry.id.as_str());
+    let Some(no) = known.add(Some(key))? else {
+        return Ok(None);
+    };
     let path = parent.path.join(&entry.name);
     let facts = manifest::encode_facts(entry);
-    let key = key(&parent.drive, entry.id.as_str());
     let (state, outcome, reason) = match listed.listed_as {
         ListedAs::Fetch => (PENDING, None, ROOM),
         // A folder's outcome is that of its listing, which is still to come.
@@ -141,7 +146,8 @@ fn insert_item(
             state,
             outcome,
             reason,
-            key
+            key,
+            no
         ])?;
         Ok((inserted == 1).then_some(local))
     };
@@ -155,7 +161,7 @@ fn insert_item(
         Some(local) => Some(local),
         None => attempt(&placement.derived, None)?,
     };
-    Ok(local.map(|local| (transaction.last_insert_rowid(), local)))
+    Ok(local.map(|local| (no, local)))
 }
 
 /// A file that is listed again with another size or date is another content: it is fetched again.
@@ -169,7 +175,8 @@ fn refresh_item(transaction: &Transaction<'_>, parent: &Parent, listed: &Listed)
         .prepare_cached(
             "UPDATE item SET size = ?2, modified = ?3, facts = ?4, state = ?5, outcome = NULL,
                     version = version + 1
-             WHERE key = ?1 AND kind = 0 AND (size IS NOT ?2 OR modified IS NOT ?3)",
+             WHERE no = (SELECT no FROM known WHERE key = ?1) AND kind = 0
+               AND (size IS NOT ?2 OR modified IS NOT ?3)",
         )?
         .execute(params![
             key,
@@ -184,7 +191,10 @@ fn refresh_item(transaction: &Transaction<'_>, parent: &Parent, listed: &Listed)
 /// What is told again of an item whose bytes are not wanted: the newest listing counts.
 fn refresh_facts(transaction: &Transaction<'_>, key: [u8; 16], entry: &Entry) -> rusqlite::Result<()> {
     transaction
-        .prepare_cached("UPDATE item SET size = ?2, modified = ?3, facts = ?4 WHERE key = ?1")?
+        .prepare_cached(
+            "UPDATE item SET size = ?2, modified = ?3, facts = ?4
+             WHERE no = (SELECT no FROM known WHERE key = ?1)",
+        )?
         .execute(params![
             key,
             to_signed(entry.size),
@@ -235,16 +245,22 @@ fn insert_folder(
 /// Notes an item without an id, a name or a readable form as a failure of its own.
 fn insert_broken(
     transaction: &Transaction<'_>,
+    known: &mut Known<'_>,
     parent: &Parent,
     item: &BrokenItem,
 ) -> rusqlite::Result<bool> {
+    let key = item.id.as_deref().map(|id| key(&parent.drive, id));
+    let Some(no) = known.add(key)? else {
+        return Ok(false);
+    };
     let name = item.name.as_deref().unwrap_or("");
     let mut entry = Entry::root(DriveId::new(""), FileId::new(""));
     entry.properties.other.insert("raw".to_owned(), item.raw.clone());
-    let inserted = transaction
+    transaction
         .prepare_cached(
-            "INSERT INTO item (root, folder, family, id, path, name_bytes, kind, facts, local, state, outcome, reason, key)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '', ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+            "INSERT INTO item (root, folder, family, id, path, name_bytes, kind, facts, local, state, outcome, reason,
+                               key, no)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '', ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             parent.root,
@@ -257,9 +273,10 @@ fn insert_broken(
             SETTLED,
             outcome_number(Outcome::Failed),
             item.reason,
-            item.id.as_deref().map(|id| key(&parent.drive, id))
+            key,
+            no
         ])?;
-    Ok(inserted == 1)
+    Ok(true)
 }
 
 fn close_folder(

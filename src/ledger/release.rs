@@ -32,7 +32,8 @@ impl Ledger {
             let mut released = Released::default();
             let mut find = transaction.prepare_cached(&format!(
                 "SELECT no, outcome, size FROM item
-                 WHERE key = ?1 AND state = 1 AND {PLACE} = ?2 AND sha256 IS ?3"
+                 WHERE no = (SELECT no FROM known WHERE key = ?1)
+                   AND state = 1 AND {PLACE} = ?2 AND sha256 IS ?3"
             ))?;
             let mut note = transaction.prepare_cached(
                 "UPDATE item SET outcome = ?2, reason = ?3, stored_at = NULL WHERE no = ?1",

@@ -3,16 +3,16 @@
 use rusqlite::Transaction;
 
 use super::columns::{Columns, PLACE, outcome_of, to_entry};
-use super::{CACHE_KIB, Ledger, Result, details};
+use super::{Ledger, Result, details, known};
 use crate::coverage::{RootFacts, Totals};
 use crate::entry::{Entry, Kind, Quota};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
 use crate::path::DrivePath;
 
-/// Memory for the sort of all rows in KiB, and as much again for the pages that are read: a sort needs little, and by then a
-/// page that was read is not read again.
-const SORT_KIB: i64 = 4 * 1024;
+/// Memory for temporary tables in KiB while all rows are sorted: by then nothing is looked up in them. The sort takes as much as
+/// the pages of the file may (SQLite documentation, PRAGMA cache_size).
+const TEMPORARY_KIB: i64 = 512;
 
 impl Ledger {
     /// Hands every row to `take`, drive by drive in code-point order and by path within each, and returns the totals.
@@ -26,12 +26,12 @@ impl Ledger {
     ) -> Result<std::result::Result<Totals, E>> {
         self.change(move |transaction| {
             let mut totals = Totals::default();
-            transaction.pragma_update(None, "cache_size", -SORT_KIB)?;
+            transaction.pragma_update(Some("temp"), "cache_size", -TEMPORARY_KIB)?;
             let taken = all_rows(transaction, |row| {
                 totals.add(row);
                 take(row)
             });
-            transaction.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            transaction.pragma_update(Some("temp"), "cache_size", -known::CACHE_KIB)?;
             Ok(taken?.map(|()| totals))
         })
         .await

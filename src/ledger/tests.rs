@@ -388,7 +388,6 @@ async fn a_resumed_run_lists_what_is_open_and_fetches_what_is_pending() {
 #[tokio::test]
 async fn the_later_copy_of_the_basis_counts() {
     let (_folder, ledger, root) = ledger_with_root().await;
-    assert!(!ledger.has_basis().await.unwrap());
     let copy = |place: &str, proven| Earlier {
         size: 3,
         modified: Some(at(1000)),
@@ -410,7 +409,6 @@ async fn the_later_copy_of_the_basis_counts() {
         .unwrap();
     drop(sender);
     assert_eq!(ledger.load_basis(receiver).await.unwrap(), 5002);
-    assert!(ledger.has_basis().await.unwrap());
     let page = vec![file("7", "a"), file("8", "b"), file("none", "c")];
     ledger.apply_page(root, page, vec![], end(), at(1)).await.unwrap();
     let works = ledger.pending(Family::MyDrive, 0, 10).await.unwrap();
@@ -463,4 +461,52 @@ async fn a_folder_that_fails_and_a_root_that_is_refused_are_gaps() {
         .map(|facts| facts.gaps().len())
         .collect();
     assert_eq!(gaps, [1, 1]);
+}
+
+#[tokio::test]
+async fn what_is_known_is_known_again_when_a_ledger_is_opened() {
+    let (folder, ledger, root) = ledger_with_root().await;
+    let page = || vec![file("1", "a"), file("2", "b")];
+    let applied = ledger
+        .apply_page(root, page(), vec![], more(), at(1))
+        .await
+        .unwrap();
+    assert_eq!((applied.files, applied.repeated), (2, 0));
+    ledger.close().await;
+    let ledger = Ledger::open(&folder.path().join("ledger.sqlite")).unwrap();
+    let mut again = page();
+    again[1].entry.size = Some(4);
+    again.push(file("3", "c"));
+    let applied = ledger
+        .apply_page(root, again, vec![], end(), at(2))
+        .await
+        .unwrap();
+    assert_eq!((applied.files, applied.repeated), (1, 2));
+    let sizes: Vec<_> = rows(&ledger).await.iter().map(|row| row.entry.size).collect();
+    assert_eq!(sizes, [Some(3), Some(4), Some(3)], "the newest listing counts");
+}
+
+#[tokio::test]
+async fn what_a_full_disk_takes_back_is_not_known() {
+    let (_folder, ledger, root) = ledger_with_root().await;
+    let page = || (0..200).map(|number| file(&number.to_string(), &"n".repeat(number + 1)));
+    let set = |pages: i64| {
+        ledger.change(move |transaction| {
+            let asked = format!("PRAGMA max_page_count = {pages}");
+            transaction.query_row(&asked, [], |row| row.get::<_, i64>(0))
+        })
+    };
+    // SQLite takes the pages that there are when fewer are asked for.
+    set(1).await.unwrap();
+    let failed = ledger
+        .apply_page(root, page().collect(), vec![], more(), at(1))
+        .await;
+    assert!(failed.unwrap_err().is_full());
+    set(1_000_000).await.unwrap();
+    let applied = ledger
+        .apply_page(root, page().collect(), vec![], end(), at(2))
+        .await
+        .unwrap();
+    assert_eq!((applied.files, applied.repeated), (200, 0));
+    assert_eq!(rows(&ledger).await.len(), 200);
 }

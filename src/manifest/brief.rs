@@ -1,4 +1,4 @@
-//! A row in brief: what a question over many nights needs of it.
+//! A row in brief: what another night, or a question over many, needs of it.
 
 use jiff::Timestamp;
 
@@ -24,6 +24,8 @@ pub struct Brief {
     pub size: Option<u64>,
     /// When it was last modified.
     pub modified: Option<Timestamp>,
+    /// SHA-256 of the bytes in hexadecimal; empty where it is not known.
+    pub sha256: String,
     /// Where the bytes are, relative to the archive folder; empty when nowhere.
     pub stored_at: String,
 }
@@ -39,6 +41,7 @@ impl Default for Brief {
             outcome: Outcome::Stored,
             size: None,
             modified: None,
+            sha256: String::new(),
             stored_at: String::new(),
         }
     }

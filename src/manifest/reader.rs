@@ -98,6 +98,7 @@ impl<R: Read> Reader<R> {
         copy(Column::Drive, &mut brief.drive);
         copy(Column::Path, &mut brief.path);
         copy(Column::Id, &mut brief.id);
+        copy(Column::Sha256, &mut brief.sha256);
         copy(Column::StoredAt, &mut brief.stored_at);
         brief.kind = cells.kind()?;
         brief.outcome = cells.outcome()?;

@@ -293,6 +293,7 @@ fn a_row_in_brief_says_what_the_whole_row_says() {
             (row.entry.kind, row.outcome, row.entry.size)
         );
         assert_eq!(brief.modified, row.entry.modified);
+        assert_eq!(brief.sha256, row.sha256.clone().unwrap_or_default());
         assert_eq!(brief.stored_at, row.stored_at.clone().unwrap_or_default());
         // Only a name that the path does not tell stands beside it.
         let told = (!row.path.as_str().ends_with(&format!("/{}", row.entry.name))

@@ -14,7 +14,7 @@ use crate::blocking::blocking;
 use crate::entry::{Kind, Scope};
 use crate::job::{self, JobKind};
 use crate::ledger::Ledger;
-use crate::manifest::{Earlier, Outcome};
+use crate::manifest::{Brief, Earlier, Outcome};
 use crate::migrate::HandOff;
 
 /// Files that are looked at by one task.
@@ -199,9 +199,7 @@ async fn prepare(
         .checked_sub(patience)
         .unwrap_or(Timestamp::MIN);
     ledger.resume(oldest).await?;
-    if !ledger.has_basis().await? {
-        load_basis(session, archive, ledger, handed_on).await?;
-    }
+    load_basis(session, archive, ledger, handed_on).await?;
     settle_doubts(run, ledger).await?;
     sweep(run, ledger).await
 }
@@ -420,25 +418,27 @@ fn read_basis(
 ) -> Result<(), archive::Error> {
     snapshot.verify_manifest_hash()?;
     let proven = snapshot.is_complete();
-    for row in snapshot.manifest()?.flatten() {
+    let mut manifest = snapshot.manifest()?;
+    let mut row = Brief::default();
+    while let Some(read) = manifest.next_brief(&mut row) {
         let is_held = matches!(row.outcome, Outcome::Stored | Outcome::Reused);
-        let (Some(sha256), Some(stored_at), Some(size)) = (row.sha256, row.stored_at, row.entry.size) else {
+        let Some(size) = row
+            .size
+            .filter(|_| read.is_ok() && is_held && row.kind == Kind::File)
+        else {
             continue;
         };
-        if !is_held || row.entry.kind != Kind::File {
+        if row.sha256.is_empty() || row.stored_at.is_empty() {
             continue;
         }
         let earlier = Earlier {
             size,
-            modified: row.entry.modified,
-            sha256,
-            stored_at,
+            modified: row.modified,
+            sha256: row.sha256.clone(),
+            stored_at: row.stored_at.clone(),
             proven,
         };
-        let (drive, id) = (
-            row.entry.drive.as_str().to_owned(),
-            row.entry.id.as_str().to_owned(),
-        );
+        let (drive, id) = (row.drive.clone(), row.id.clone());
         if sender.send((drive, id, earlier)).is_err() {
             // The ledger failed and says so itself.
             break;
