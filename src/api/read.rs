@@ -53,20 +53,17 @@ pub(super) fn text(raw: &Value, name: &str) -> Option<String> {
 }
 
 /// A text of that type.
-pub(super) fn as_text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        _ => None,
-    }
+pub(super) fn as_text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
 }
 
 /// A yes or no.
-pub(super) fn as_flag(value: Value) -> Option<bool> {
+pub(super) fn as_flag(value: &Value) -> Option<bool> {
     value.as_bool()
 }
 
 /// A number of bytes, as a number or as a text of digits.
-pub(super) fn as_size(value: Value) -> Option<u64> {
+pub(super) fn as_size(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| {
             let float = number.as_f64()?;
@@ -79,22 +76,68 @@ pub(super) fn as_size(value: Value) -> Option<u64> {
 }
 
 /// A storage location code, a number or a text.
-pub(super) fn as_location(value: Value) -> Option<String> {
+pub(super) fn as_location(value: &Value) -> Option<String> {
     match value {
         Value::Number(number) => Some(number.to_string()),
-        Value::String(text) => Some(text),
+        Value::String(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-/// Takes a field out, read as a type. The inner `None` is a field that is missing or null, the outer one a wrong type.
-pub(super) fn take<T>(
-    fields: &mut Map<String, Value>,
-    name: &str,
-    read: impl Fn(Value) -> Option<T>,
-) -> Option<Option<T>> {
-    match fields.shift_remove(name) {
-        None | Some(Value::Null) => Some(None),
-        Some(value) => read(value).map(Some),
+/// Whatever it is.
+pub(super) fn as_it_is(value: &Value) -> Option<Value> {
+    Some(value.clone())
+}
+
+/// The fields of an object while they are read one by one; what no one took is kept.
+pub(super) struct Fields<'a> {
+    all: &'a Map<String, Value>,
+    taken: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// All fields, and none of them taken. `None` when it is no object.
+    pub(super) fn of(raw: &'a Value) -> Option<Fields<'a>> {
+        Some(Fields {
+            all: raw.as_object()?,
+            taken: Vec::with_capacity(16),
+        })
     }
+
+    /// A field that is there and not null.
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.all.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Counts a field as taken.
+    pub(super) fn pass(&mut self, name: &'static str) {
+        self.taken.push(name);
+    }
+
+    /// Takes a field, read as a type. The inner `None` is a field that is missing or null, the outer one a wrong type.
+    pub(super) fn take<T>(
+        &mut self,
+        name: &'static str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.pass(name);
+        match self.get(name) {
+            None => Some(None),
+            Some(value) => read(value).map(Some),
+        }
+    }
+
+    /// The names of what was taken.
+    pub(super) fn taken(self) -> Vec<&'static str> {
+        self.taken
+    }
+}
+
+/// What is left of an object without what was taken and what is null.
+pub(super) fn left(raw: Value, taken: &[&'static str]) -> Map<String, Value> {
+    let Value::Object(mut fields) = raw else {
+        return Map::new();
+    };
+    fields.retain(|name, value| !value.is_null() && !taken.contains(&name.as_str()));
+    fields
 }

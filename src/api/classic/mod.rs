@@ -301,7 +301,7 @@ fn refused(drive: DriveId, reason: &str, message: &str) -> Root {
 /// Id and name of the group that a folder belongs to.
 fn group_of(item: &Value) -> Option<(String, String)> {
     let group = item.get("group")?;
-    let id = as_location(group.get("groupId")?.clone()).filter(|id| !id.is_empty())?;
+    let id = as_location(group.get("groupId")?).filter(|id| !id.is_empty())?;
     let name = text(group, "groupName").unwrap_or_else(|| id.clone());
     Some((id, name))
 }

@@ -355,7 +355,7 @@ fn read_ticket(answer: &Answer, base: &Url, resume: bool, size: u64) -> std::res
         .map_err(|error| format!("'uploadUrl' is no address: {error}"))?;
     let offset = match raw.get("offset") {
         None | Some(Value::Null) => 0,
-        Some(offset) => as_size(offset.clone()).ok_or("'offset' is no number of bytes")?,
+        Some(offset) => as_size(offset).ok_or("'offset' is no number of bytes")?,
     };
     if offset > size {
         return Err(format!("'offset' is {offset}, and the file has {size} bytes"));

@@ -1,9 +1,9 @@
 //! The classic API's objects, read with tolerance: what is not understood is kept, and what is wrong spoils no page.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::api::read::{as_flag, as_location, as_size, as_text, last_part, take, text};
+use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties};
 use crate::id::{DriveId, FileId};
@@ -15,93 +15,96 @@ pub(in crate::api) fn entry(
     parent: Option<(&FileId, &str)>,
     raw: Value,
 ) -> Result<Entry, Box<BrokenItem>> {
-    let broken = |reason| {
-        Box::new(BrokenItem {
+    match read(drive, parent, &raw) {
+        Ok((mut entry, taken)) => {
+            entry.properties.other = left(raw, &taken);
+            Ok(entry)
+        }
+        Err(reason) => Err(Box::new(BrokenItem {
             id: text(&raw, "resourceKey"),
             name: name_of(&raw),
             reason,
-            raw: raw.clone(),
-        })
-    };
-    let Value::Object(fields) = &raw else {
-        return Err(broken("malformed"));
-    };
-    let Some(id) = text(&raw, "resourceKey") else {
-        return Err(broken("no-id"));
-    };
-    if !matches!(
-        fields.get("resourceName"),
-        None | Some(Value::Null | Value::String(_))
-    ) {
-        return Err(broken("malformed"));
+            raw,
+        })),
+    }
+}
+
+/// An entry, and the fields that it says all of.
+fn read(
+    drive: &DriveId,
+    parent: Option<(&FileId, &str)>,
+    raw: &Value,
+) -> Result<(Entry, Vec<&'static str>), &'static str> {
+    let fields = Fields::of(raw).ok_or("malformed")?;
+    let id = text(raw, "resourceKey").ok_or("no-id")?;
+    if !fields.get("resourceName").is_none_or(Value::is_string) {
+        return Err("malformed");
     }
     // The root of a drive has no name, and needs none.
-    let name = match (name_of(&raw), parent) {
+    let name = match (name_of(raw), parent) {
         (Some(name), _) => name,
         (None, None) => String::new(),
-        (None, Some(_)) => return Err(broken("no-name")),
+        (None, Some(_)) => return Err("no-name"),
     };
-    typed(drive, parent, fields.clone(), &id, name).ok_or_else(|| broken("malformed"))
+    typed(drive, parent, fields, id, name).ok_or("malformed")
 }
 
 fn typed(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
-    mut fields: Map<String, Value>,
-    id: &str,
+    mut fields: Fields<'_>,
+    id: String,
     name: String,
-) -> Option<Entry> {
-    fields.shift_remove("resourceKey");
-    fields.shift_remove("resourceName");
-    let kind_word = take(&mut fields, "resourceType", as_text)?;
-    let file_type = take(&mut fields, "fileType", as_text)?;
-    let is_folder = [&kind_word, &file_type]
+) -> Option<(Entry, Vec<&'static str>)> {
+    fields.pass("resourceKey");
+    fields.pass("resourceName");
+    let kind_word = match fields.get("resourceType") {
+        None => None,
+        Some(word) => Some(word.as_str()?),
+    };
+    // The type says what the kind already does, unless it is a word of its own.
+    if kind_word.is_none_or(is_known_kind) {
+        fields.pass("resourceType");
+    }
+    let file_type = fields.take("fileType", as_text)?;
+    let is_folder = [kind_word, file_type.as_deref()]
         .into_iter()
         .flatten()
         .any(|word| word.eq_ignore_ascii_case("folder"));
-    // The type says what the kind already does, unless it is a word of its own.
-    if let Some(word) = kind_word.filter(|word| !is_known_kind(word)) {
-        fields.insert("resourceType".to_owned(), Value::String(word));
-    }
     let properties = Properties {
         file_type: file_type.map(|word| word.to_uppercase()),
-        folder_type: take(&mut fields, "folderType", as_text)?,
-        updated_by: take(&mut fields, "updateUser", as_location)?,
-        uploaded: take(&mut fields, "uploaded", as_flag)?,
-        locked: take(&mut fields, "locked", as_flag)?,
-        protected: take(&mut fields, "protected", as_flag)?,
-        virus: take(&mut fields, "virus", as_text)?,
-        has_exif: take(&mut fields, "hasExif", as_flag)?,
-        has_thumbnail: take(&mut fields, "hasThumbnail", as_flag)?,
-        member_share: take(&mut fields, "memberShare", Some)?,
-        link_share: take(&mut fields, "linkShare", Some)?,
-        group: take(&mut fields, "group", Some)?,
+        folder_type: fields.take("folderType", as_text)?,
+        updated_by: fields.take("updateUser", as_location)?,
+        uploaded: fields.take("uploaded", as_flag)?,
+        locked: fields.take("locked", as_flag)?,
+        protected: fields.take("protected", as_flag)?,
+        virus: fields.take("virus", as_text)?,
+        has_exif: fields.take("hasExif", as_flag)?,
+        has_thumbnail: fields.take("hasThumbnail", as_flag)?,
+        member_share: fields.take("memberShare", as_it_is)?,
+        link_share: fields.take("linkShare", as_it_is)?,
+        group: fields.take("group", as_it_is)?,
         ..Properties::default()
     };
-    let size = take(&mut fields, "resourceSize", as_size)?;
-    let location = take(&mut fields, "resourceLocation", as_location)?
+    let size = fields.take("resourceSize", as_size)?;
+    let location = fields
+        .take("resourceLocation", as_location)?
         .filter(|location| !location.is_empty())
         .or_else(|| parent.map(|(_, location)| location.to_owned()));
-    let modified = take_date(&mut fields, "updateDate")?;
-    let created = take_date(&mut fields, "createDate")?;
-    let accessed = take_date(&mut fields, "accessDate")?;
-    fields.retain(|_, value| !value.is_null());
-    Some(Entry {
+    let entry = Entry {
         drive: drive.clone(),
         id: FileId::new(id),
         parent_id: parent.map(|(id, _)| id.clone()),
         name,
         kind: if is_folder { Kind::Folder } else { Kind::File },
         size,
-        modified,
-        created,
-        accessed,
+        modified: take_date(&mut fields, "updateDate")?,
+        created: take_date(&mut fields, "createDate")?,
+        accessed: take_date(&mut fields, "accessDate")?,
         location,
-        properties: Properties {
-            other: fields,
-            ..properties
-        },
-    })
+        properties,
+    };
+    Some((entry, fields.taken()))
 }
 
 fn is_known_kind(word: &str) -> bool {
@@ -115,9 +118,9 @@ fn name_of(raw: &Value) -> Option<String> {
 
 /// Takes milliseconds since 1970 out of the fields and gives them to the second. They stay among the fields when they
 /// hold more, or are no date; `None` when they are of a wrong type.
-fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Timestamp>> {
+fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Timestamp>> {
     let milliseconds = match fields.get(name) {
-        None | Some(Value::Null) => return Some(None),
+        None => return Some(None),
         Some(Value::Number(number)) => number.as_i64(),
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => return None,
@@ -129,7 +132,7 @@ fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Times
         return Some(None);
     };
     if milliseconds.rem_euclid(1_000) == 0 {
-        fields.shift_remove(name);
+        fields.pass(name);
     }
     Some(Some(time))
 }

@@ -3,9 +3,9 @@
 pub(super) mod sharing;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::api::read::{as_flag, as_location, as_size, as_text, last_part, take, text};
+use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties, Quota};
 use crate::id::{DriveId, FileId};
@@ -16,51 +16,63 @@ pub(in crate::api) fn entry(
     parent: Option<&FileId>,
     raw: Value,
 ) -> Result<Entry, Box<BrokenItem>> {
-    let broken = |reason| {
-        Box::new(BrokenItem {
+    match read(drive, parent, &raw) {
+        Ok(Read {
+            mut entry,
+            taken,
+            unknown,
+        }) => {
+            entry.properties.other = left(raw, &taken);
+            if !unknown.is_empty() {
+                let unknown = Value::Array(unknown);
+                entry.properties.other.insert("statuses".to_owned(), unknown);
+            }
+            Ok(entry)
+        }
+        Err(reason) => Err(Box::new(BrokenItem {
             id: text(&raw, "fileId"),
             name: name_of(&raw),
             reason,
-            raw: raw.clone(),
-        })
-    };
-    let Value::Object(fields) = &raw else {
-        return Err(broken("malformed"));
-    };
-    let Some(id) = text(&raw, "fileId") else {
-        return Err(broken("no-id"));
-    };
-    if !matches!(
-        fields.get("fileName"),
-        None | Some(Value::Null | Value::String(_))
-    ) {
-        return Err(broken("malformed"));
+            raw,
+        })),
     }
-    let Some(name) = name_of(&raw) else {
-        return Err(broken("no-name"));
-    };
-    match typed(drive, parent, fields.clone(), &id, name) {
-        Some(entry) => Ok(entry),
-        None => Err(broken("malformed")),
+}
+
+/// What was understood of a `File`.
+struct Read {
+    entry: Entry,
+    /// The fields that it says all of.
+    taken: Vec<&'static str>,
+    /// Statuses without a meaning here.
+    unknown: Vec<Value>,
+}
+
+fn read(drive: &DriveId, parent: Option<&FileId>, raw: &Value) -> Result<Read, &'static str> {
+    let fields = Fields::of(raw).ok_or("malformed")?;
+    let id = text(raw, "fileId").ok_or("no-id")?;
+    if !fields.get("fileName").is_none_or(Value::is_string) {
+        return Err("malformed");
     }
+    let name = name_of(raw).ok_or("no-name")?;
+    typed(drive, parent, fields, id, name).ok_or("malformed")
 }
 
 fn typed(
     drive: &DriveId,
     parent: Option<&FileId>,
-    mut fields: Map<String, Value>,
-    id: &str,
+    mut fields: Fields<'_>,
+    id: String,
     name: String,
-) -> Option<Entry> {
-    fields.shift_remove("fileId");
-    fields.shift_remove("fileName");
-    let file_type = take(&mut fields, "fileType", as_text)?;
+) -> Option<Read> {
+    fields.pass("fileId");
+    fields.pass("fileName");
+    let file_type = fields.take("fileType", as_text)?;
     let file_type = file_type.map(|word| word.to_uppercase());
-    let parent_id = take(&mut fields, "parentFileId", as_text)?;
-    let size = take(&mut fields, "fileSize", as_size)?;
-    let location = take(&mut fields, "resourceLocation", as_location)?;
-    let shared = take(&mut fields, "shared", as_flag)?;
-    let permission_root = take(&mut fields, "permissionRootFileId", as_text)?;
+    let parent_id = fields.take("parentFileId", as_text)?;
+    let size = fields.take("fileSize", as_size)?;
+    let location = fields.take("resourceLocation", as_location)?;
+    let shared = fields.take("shared", as_flag)?;
+    let permission_root = fields.take("permissionRootFileId", as_text)?;
     let modified = take_date(&mut fields, "modifiedTime")?;
     let created = take_date(&mut fields, "createdTime")?;
     let accessed = take_date(&mut fields, "accessedTime")?;
@@ -70,16 +82,13 @@ fn typed(
         permission_root,
         ..Properties::default()
     };
-    if let Some(statuses) = take(&mut fields, "statuses", Some)? {
-        let Value::Array(statuses) = statuses else {
-            return None;
-        };
-        read_statuses(statuses, &mut properties, &mut fields);
-    }
-    fields.retain(|_, value| !value.is_null());
+    let unknown = match fields.take("statuses", as_it_is)? {
+        None => Vec::new(),
+        Some(Value::Array(statuses)) => read_statuses(statuses, &mut properties),
+        Some(_) => return None,
+    };
     let is_folder = properties.file_type.as_deref() == Some("FOLDER");
-    properties.other = fields;
-    Some(Entry {
+    let entry = Entry {
         drive: drive.clone(),
         id: FileId::new(id),
         parent_id: parent_id
@@ -94,11 +103,16 @@ fn typed(
         accessed,
         location,
         properties,
+    };
+    Some(Read {
+        entry,
+        taken: fields.taken(),
+        unknown,
     })
 }
 
-/// `LOCKED MALWARE PROTECTED IN_PROGRESS` become properties; what else is there stays as it is.
-fn read_statuses(statuses: Vec<Value>, properties: &mut Properties, other: &mut Map<String, Value>) {
+/// `LOCKED MALWARE PROTECTED IN_PROGRESS` become properties; the others are returned.
+fn read_statuses(statuses: Vec<Value>, properties: &mut Properties) -> Vec<Value> {
     let (mut locked, mut protected, mut uploaded, mut virus) = (false, false, true, "none");
     let mut unknown = Vec::new();
     for status in statuses {
@@ -114,9 +128,7 @@ fn read_statuses(statuses: Vec<Value>, properties: &mut Properties, other: &mut 
     properties.protected = Some(protected);
     properties.uploaded = Some(uploaded);
     properties.virus = Some(virus.to_owned());
-    if !unknown.is_empty() {
-        other.insert("statuses".to_owned(), Value::Array(unknown));
-    }
+    unknown
 }
 
 /// The name, or the last part of the path where there is none.
@@ -126,17 +138,16 @@ fn name_of(raw: &Value) -> Option<String> {
 
 /// Takes a date to the second out of the fields. Its text stays among them when it holds more than that, or is no date
 /// at all; `None` when it is no text.
-fn take_date(fields: &mut Map<String, Value>, name: &str) -> Option<Option<Timestamp>> {
+fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Timestamp>> {
     let text = match fields.get(name) {
-        None | Some(Value::Null) => return Some(None),
-        Some(Value::String(text)) => text,
-        Some(_) => return None,
+        None => return Some(None),
+        Some(value) => value.as_str()?,
     };
     let Some((time, exact)) = date(text) else {
         return Some(None);
     };
     if exact {
-        fields.shift_remove(name);
+        fields.pass(name);
     }
     Some(Some(time))
 }
@@ -157,7 +168,7 @@ pub(in crate::api) fn date(text: &str) -> Option<(Timestamp, bool)> {
 /// The quota of a drive.
 pub(in crate::api) fn quota(raw: &Value) -> Option<Quota> {
     let quota = raw.get("quota")?;
-    let figure = |name: &str| quota.get(name).cloned().and_then(as_size);
+    let figure = |name: &str| quota.get(name).and_then(as_size);
     quota.is_object().then(|| Quota {
         total: figure("total"),
         used: figure("used"),
