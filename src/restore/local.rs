@@ -7,13 +7,12 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::source::blocking;
-use crate::archive::{NAME_BYTES, plain_or_derived};
+use crate::archive::{Block, NAME_BYTES, plain_or_derived};
 use crate::drive::{
     BrokenItem, ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party,
     PartyKind, Piece, Result, Sharing, SharingChange,
@@ -286,10 +285,9 @@ impl Drive for LocalFolder {
             let subject = subject.clone();
             async move {
                 blocking(move || {
-                    let mut bytes = vec![0; PORTION];
-                    let count = file.read(&mut bytes)?;
-                    bytes.truncate(count);
-                    Ok((count > 0).then(|| (Piece::Bytes(Bytes::from(bytes)), file)))
+                    let mut block = Block::of(PORTION);
+                    let count = file.read(block.bytes())?;
+                    Ok((count > 0).then(|| (Piece::Bytes(block.into_first(count)), file)))
                 })
                 .await
                 .map_err(|error| to_error("local.read", &subject, error))

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use crate::archive::Block;
 use crate::drive::ByteSource;
 use crate::monitor::{Monitor, Transfer};
 use crate::throttle::Throttle;
@@ -138,7 +139,8 @@ impl Reading {
     fn portion(&mut self) -> io::Result<Option<Bytes>> {
         while self.read < self.size {
             let wanted = usize::try_from(self.size - self.read).map_or(PORTION, |rest| rest.min(PORTION));
-            let mut bytes = vec![0; wanted];
+            let mut block = Block::of(wanted);
+            let bytes = block.bytes();
             let mut filled = 0;
             while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
                 match self.file.read(room) {
@@ -151,7 +153,7 @@ impl Reading {
                     }
                 }
             }
-            self.context.update(&bytes);
+            self.context.update(bytes);
             let before = self.read;
             self.read += filled as u64;
             if self.read == self.size {
@@ -159,7 +161,7 @@ impl Reading {
             }
             if self.read > self.offset {
                 let skipped = usize::try_from(self.offset.saturating_sub(before)).unwrap_or(0);
-                return Ok(Some(Bytes::from(bytes).slice(skipped..)));
+                return Ok(Some(block.into_first(filled).slice(skipped..)));
             }
         }
         Ok(None)
