@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
 
