@@ -7,7 +7,7 @@ use rusqlite::Row as SqlRow;
 use super::listing::FolderWork;
 use crate::entry::{Entry, Kind};
 use crate::id::{DriveId, FileId};
-use crate::manifest::{self, Outcome};
+use crate::manifest::{self, Outcome, Row};
 use crate::path::DrivePath;
 
 /// A folder from the columns number, drive, id, path, location, facts and known.
@@ -41,38 +41,71 @@ pub(super) fn key(drive: &str, id: &str) -> [u8; 16] {
 pub(super) const PLACE: &str = "CASE item.stored_at
     WHEN '' THEN (SELECT value FROM meta WHERE key = 'home') || item.local ELSE item.stored_at END";
 
-/// Where the columns of an entry stand in a query.
-pub(super) struct Columns {
-    pub(super) id: usize,
-    pub(super) parent_id: usize,
-    pub(super) size: usize,
-    pub(super) modified: usize,
-    pub(super) location: usize,
-    pub(super) facts: usize,
-}
+/// What is known of an item, the first columns of a query whose rows [`to_item`] reads.
+pub(super) const ITEM: &str =
+    "item.id, item.parent_id, item.path, item.name_bytes, item.kind, item.size, item.modified,
+    item.location, item.facts";
 
-pub(super) fn to_entry(
-    row: &SqlRow<'_>,
-    drive: String,
-    path: &str,
-    name_bytes: u32,
-    columns: Columns,
-) -> rusqlite::Result<Entry> {
-    let id: Option<String> = row.get(columns.id)?;
-    let mut entry = Entry::root(DriveId::new(drive), FileId::new(id.unwrap_or_default()));
-    entry.kind = Kind::File;
+/// The column after those of [`ITEM`].
+pub(super) const AFTER_ITEM: usize = 9;
+
+/// An item with its path, from the columns of [`ITEM`].
+pub(super) fn to_item(row: &SqlRow<'_>, drive: DriveId) -> rusqlite::Result<(Entry, DrivePath)> {
+    let id: Option<String> = row.get(0)?;
+    let path: String = row.get(2)?;
+    let name_bytes: u32 = row.get(3)?;
+    let mut entry = Entry::root(drive, FileId::new(id.unwrap_or_default()));
+    entry.kind = match row.get(4)? {
+        1 => Kind::Folder,
+        _ => Kind::File,
+    };
     entry.name = path
         .get(path.len().saturating_sub(name_bytes as usize)..)
         .unwrap_or_default()
         .to_owned();
-    entry.parent_id = row.get::<_, Option<String>>(columns.parent_id)?.map(FileId::new);
-    entry.size = row.get::<_, Option<i64>>(columns.size)?.map(i64::cast_unsigned);
+    entry.parent_id = row.get::<_, Option<String>>(1)?.map(FileId::new);
+    entry.size = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
     entry.modified = row
-        .get::<_, Option<i64>>(columns.modified)?
+        .get::<_, Option<i64>>(6)?
         .and_then(|second| Timestamp::from_second(second).ok());
-    entry.location = row.get(columns.location)?;
-    take_facts(row, columns.facts, &mut entry)?;
-    Ok(entry)
+    entry.location = row.get(7)?;
+    take_facts(row, 8, &mut entry)?;
+    Ok((entry, DrivePath::from_text(&path)))
+}
+
+/// What is known of an item and what became of it, the first columns of a query whose rows [`to_row`] reads.
+pub(super) fn row_columns() -> String {
+    format!("{ITEM}, item.outcome, item.reason, item.sha256, {PLACE}, item.attempts")
+}
+
+/// The column after those of [`row_columns`].
+pub(super) const AFTER_ROW: usize = AFTER_ITEM + 5;
+
+/// A manifest's row, from [`row_columns`]. An item whose outcome is not known gets `unknown` and its reason.
+pub(super) fn to_row(
+    row: &SqlRow<'_>,
+    drive: DriveId,
+    drive_name: String,
+    unknown: (Outcome, &str),
+) -> rusqlite::Result<Row> {
+    let (entry, path) = to_item(row, drive)?;
+    let (outcome, reason) = match outcome_of(row.get(AFTER_ITEM)?) {
+        Some(outcome) => (
+            outcome,
+            row.get::<_, Option<String>>(AFTER_ITEM + 1)?.unwrap_or_default(),
+        ),
+        None => (unknown.0, unknown.1.to_owned()),
+    };
+    Ok(Row {
+        entry,
+        drive_name,
+        path,
+        outcome,
+        reason,
+        sha256: row.get(AFTER_ITEM + 2)?,
+        stored_at: row.get(AFTER_ITEM + 3)?,
+        attempts: row.get(AFTER_ITEM + 4)?,
+    })
 }
 
 /// Reads the facts of an entry back from their column.

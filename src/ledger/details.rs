@@ -3,10 +3,10 @@
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 use serde_json::Value;
 
-use super::columns::{Columns, outcome_number, to_entry};
+use super::columns::{AFTER_ITEM, ITEM, outcome_number, to_item};
 use super::{Ledger, Result};
 use crate::drive::Detail;
-use crate::entry::{Entry, Kind};
+use crate::entry::Entry;
 use crate::id::{DriveId, Family, FileId};
 use crate::manifest::{Outcome, Row};
 use crate::path::DrivePath;
@@ -93,17 +93,18 @@ impl Ledger {
     ) -> Result<Option<i64>> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(&format!(
-                "SELECT {ITEM}, item.root, item.family, item.outcome FROM item JOIN root ON root.no = item.root
+                "SELECT {ITEM}, root.drive, item.no, item.root, item.family, item.outcome FROM item JOIN root ON root.no = item.root
                  WHERE item.no > ?1 ORDER BY item.no LIMIT ?2"
             ))?;
             let mut insert = insert(transaction)?;
             let mut rows = statement.query(params![after, limit])?;
             let mut last = None;
             while let Some(row) = rows.next()? {
-                let (no, entry, _) = to_item(row)?;
+                let (entry, _) = to_item(row, drive_of(row)?)?;
+                let no: i64 = row.get(AFTER_ITEM + 1)?;
                 last = Some(no);
-                let (root, family): (i64, i64) = (row.get(11)?, row.get(12)?);
-                let outcome: Option<i64> = row.get(13)?;
+                let (root, family): (i64, i64) = (row.get(AFTER_ITEM + 2)?, row.get(AFTER_ITEM + 3)?);
+                let outcome: Option<i64> = row.get(AFTER_ITEM + 4)?;
                 let is_left_out = [Outcome::Skipped, Outcome::Vanished, Outcome::Failed]
                     .iter()
                     .any(|left| outcome == Some(outcome_number(*left)));
@@ -152,7 +153,7 @@ impl Ledger {
                  ORDER BY detail.no LIMIT ?3",
             )?;
             let mut items = transaction.prepare_cached(&format!(
-                "SELECT {ITEM} FROM item JOIN root ON root.no = item.root WHERE item.no = ?1"
+                "SELECT {ITEM}, root.drive FROM item JOIN root ON root.no = item.root WHERE item.no = ?1"
             ))?;
             let mut rows = statement.query(params![family as i64, after, limit])?;
             let mut works = Vec::new();
@@ -164,12 +165,13 @@ impl Ledger {
                         FileId::new(row.get::<_, String>(4)?),
                     );
                     entry.location = row.get(5)?;
-                    Some((DRIVE, entry, DrivePath::root()))
+                    Some((entry, DrivePath::root()))
                 } else {
-                    items.query_row([item], to_item).optional()?
+                    let found = items.query_row([item], |row| to_item(row, drive_of(row)?));
+                    found.optional()?
                 };
                 let detail = detail_of(row.get(2)?);
-                if let (Some((_, entry, path)), Some(detail)) = (found, detail) {
+                if let (Some((entry, path)), Some(detail)) = (found, detail) {
                     let no = row.get(0)?;
                     works.push(DetailWork {
                         no,
@@ -309,25 +311,8 @@ fn values(told: &str) -> Vec<Value> {
     serde_json::from_str(told).unwrap_or_default()
 }
 
-/// The columns of an item that [`to_item`] reads.
-const ITEM: &str = "item.no, root.drive, item.id, item.parent_id, item.path, item.name_bytes, item.kind,
-                    item.size, item.modified, item.location, item.facts";
-
-fn to_item(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, Entry, DrivePath)> {
-    let path: String = row.get(4)?;
-    let columns = Columns {
-        id: 2,
-        parent_id: 3,
-        size: 7,
-        modified: 8,
-        location: 9,
-        facts: 10,
-    };
-    let mut entry = to_entry(row, row.get(1)?, &path, row.get(5)?, columns)?;
-    if row.get::<_, i64>(6)? == 1 {
-        entry.kind = Kind::Folder;
-    }
-    Ok((row.get(0)?, entry, DrivePath::from_text(&path)))
+fn drive_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<DriveId> {
+    Ok(DriveId::new(row.get::<_, String>(AFTER_ITEM)?))
 }
 
 fn insert<'a>(transaction: &'a Transaction<'_>) -> rusqlite::Result<CachedStatement<'a>> {

@@ -2,12 +2,12 @@
 
 use rusqlite::{Row as SqlRow, params};
 
-use super::columns::{Columns, PLACE, outcome_number, to_entry};
+use super::columns::{AFTER_ITEM, ITEM, PLACE, outcome_number, to_item};
 use super::listing::{PENDING, SETTLED};
 use super::page::update_entry;
 use super::{Ledger, Result, basis};
 use crate::entry::Entry;
-use crate::id::Family;
+use crate::id::{DriveId, Family};
 use crate::manifest::{Earlier, Outcome};
 use crate::path::DrivePath;
 
@@ -83,14 +83,12 @@ impl Ledger {
     /// each with its copy in an earlier snapshot.
     pub async fn pending(&self, family: Family, after: i64, limit: u32) -> Result<Vec<Work>> {
         self.change(move |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT item.no, root.drive, item.id, item.path, item.name_bytes, item.size,
-                        item.modified, item.location, item.facts, item.local, item.parent_id,
-                        item.version
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT {ITEM}, root.drive, item.no, item.local, item.version
                  FROM item JOIN root ON root.no = item.root
                  WHERE item.state = 0 AND item.family = ?1 AND item.no > ?2
-                 ORDER BY item.no LIMIT ?3",
-            )?;
+                 ORDER BY item.no LIMIT ?3"
+            ))?;
             let mut lookup = basis::lookup(transaction)?;
             let mut rows = statement.query(params![family as i64, after, limit])?;
             let mut works = Vec::new();
@@ -196,29 +194,13 @@ impl Ledger {
 }
 
 fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {
-    let path: String = row.get(3)?;
-    let name_bytes: u32 = row.get(4)?;
-    let drive: String = row.get(1)?;
-    let entry = to_entry(
-        row,
-        drive,
-        &path,
-        name_bytes,
-        Columns {
-            id: 2,
-            parent_id: 10,
-            size: 5,
-            modified: 6,
-            location: 7,
-            facts: 8,
-        },
-    )?;
+    let (entry, path) = to_item(row, DriveId::new(row.get::<_, String>(AFTER_ITEM)?))?;
     Ok(Work {
-        no: row.get(0)?,
+        no: row.get(AFTER_ITEM + 1)?,
         entry,
-        path: DrivePath::from_text(&path),
-        local: row.get(9)?,
+        path,
+        local: row.get(AFTER_ITEM + 2)?,
         earlier: None,
-        version: row.get(11)?,
+        version: row.get(AFTER_ITEM + 3)?,
     })
 }

@@ -2,13 +2,11 @@
 
 use rusqlite::params;
 
-use super::columns::{Columns, PLACE, outcome_of, to_entry, to_folder};
+use super::columns::{AFTER_ROW, row_columns, to_folder, to_row};
 use super::listing::FolderWork;
 use super::{Ledger, Result};
-use crate::entry::Kind;
-use crate::id::{Family, FileId};
+use crate::id::{DriveId, Family, FileId};
 use crate::manifest::{Outcome, Row};
-use crate::path::DrivePath;
 
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS handed (
@@ -39,47 +37,25 @@ impl Ledger {
     pub async fn not_handed(&self, after: i64, limit: u32) -> Result<Vec<Handed>> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(&format!(
-                "SELECT item.id, item.parent_id, item.path, item.name_bytes, item.kind, item.size, item.modified,
-                        item.location, item.facts, item.outcome, item.reason, item.sha256, {PLACE},
-                        item.attempts, root.drive, root.name, item.no, folder.id, folder.item, {}
+                "SELECT {}, root.drive, root.name, item.no, folder.id, folder.item, {}
                  FROM item JOIN root ON root.no = item.root JOIN folder ON folder.no = item.folder
                  WHERE item.no > ?1 AND item.id IS NOT NULL AND (item.kind = 1 OR item.outcome IS NOT NULL)
                    AND NOT EXISTS (SELECT 1 FROM handed WHERE handed.item = item.no AND
                                    (item.kind = 1 OR handed.mark = {}))
                  ORDER BY item.no LIMIT ?2",
+                row_columns(),
                 mark(),
                 mark()
             ))?;
             let rows = statement.query_map(params![after, limit], |row| {
-                let path: String = row.get(2)?;
-                let columns = Columns {
-                    id: 0,
-                    parent_id: 1,
-                    size: 5,
-                    modified: 6,
-                    location: 7,
-                    facts: 8,
-                };
-                let mut entry = to_entry(row, row.get(14)?, &path, row.get(3)?, columns)?;
-                if row.get::<_, i64>(4)? == 1 {
-                    entry.kind = Kind::Folder;
-                }
-                let in_root = row.get::<_, Option<i64>>(18)?.is_none();
-                let folder: String = row.get(17)?;
+                let drive = DriveId::new(row.get::<_, String>(AFTER_ROW)?);
+                let in_root = row.get::<_, Option<i64>>(AFTER_ROW + 4)?.is_none();
+                let folder: String = row.get(AFTER_ROW + 3)?;
                 Ok(Handed {
-                    item: row.get(16)?,
-                    mark: row.get(19)?,
+                    item: row.get(AFTER_ROW + 2)?,
+                    mark: row.get(AFTER_ROW + 5)?,
                     folder: (!in_root).then(|| FileId::new(folder)),
-                    row: Row {
-                        entry,
-                        drive_name: row.get(15)?,
-                        path: DrivePath::from_text(&path),
-                        outcome: outcome_of(row.get(9)?).unwrap_or(Outcome::Listed),
-                        reason: row.get::<_, Option<String>>(10)?.unwrap_or_default(),
-                        sha256: row.get(11)?,
-                        stored_at: row.get(12)?,
-                        attempts: row.get(13)?,
-                    },
+                    row: to_row(row, drive, row.get(AFTER_ROW + 1)?, (Outcome::Listed, ""))?,
                 })
             })?;
             rows.collect()

@@ -6,7 +6,8 @@
 
 use rusqlite::{CachedStatement, Connection, Transaction, params};
 
-use super::PAGE_BYTES;
+/// Bytes of a page of temporary tables: each key touches another page, and a small one is less to read and write.
+const PAGE_BYTES: i64 = 2048;
 
 /// Memory for the pages of temporary tables in KiB.
 pub(super) const CACHE_KIB: i64 = 12 * 1024;

@@ -50,16 +50,12 @@ const CHANGES_PER_COMMIT: usize = 512;
 /// Memory for the pages of the file in KiB. Fixed, so that memory does not grow with the tree.
 const CACHE_KIB: i64 = 4 * 1024;
 
-/// Bytes of a page of a new file. Keys come in no order, so that each item listed touches another page of their index: a small
-/// page is less to write. Rows are about 400 bytes.
-const PAGE_BYTES: i64 = 2048;
-
 /// Statements that are kept: more than all that are used again and again, since one that is not kept is read and planned anew.
 const STATEMENTS: usize = 128;
 
-/// Pages in the write-ahead log, 32 MiB, after which they move to the file: a page that changed often moves once. It bounds
+/// Pages of 4 KiB in the write-ahead log, 32 MiB, after which they move to the file: a page that changed often moves once. It bounds
 /// what a loss of power takes (SQLite documentation, PRAGMA wal_autocheckpoint).
-const LOG_PAGES: i64 = 16 * 1024;
+const LOG_PAGES: i64 = 8 * 1024;
 
 /// The layout of the tables. A file of another layout is not resumed: the run begins anew.
 const LAYOUT: i64 = 4;
@@ -296,7 +292,6 @@ fn commit_error(path: &Path, source: &rusqlite::Error) -> Error {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // Statements are planned once, not again for each value that they are given.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -2,10 +2,10 @@
 
 use rusqlite::Transaction;
 
-use super::columns::{Columns, PLACE, outcome_of, to_entry};
+use super::columns::{AFTER_ROW, row_columns, to_row};
 use super::{Ledger, Result, details, known};
 use crate::coverage::{RootFacts, Totals};
-use crate::entry::{Entry, Kind, Quota};
+use crate::entry::{Entry, Quota};
 use crate::id::{DriveId, FileId};
 use crate::manifest::{Outcome, Row};
 use crate::path::DrivePath;
@@ -101,11 +101,9 @@ fn all_rows<E>(
     mut take: impl FnMut(&Row) -> std::result::Result<(), E>,
 ) -> rusqlite::Result<std::result::Result<(), E>> {
     let mut statement = transaction.prepare(&format!(
-        "SELECT item.id, item.parent_id, item.path, item.name_bytes, item.kind, item.size, item.modified,
-                item.location, item.facts, item.outcome, item.reason, item.sha256, {PLACE}, item.attempts,
-                item.no, item.root
-         FROM item NOT INDEXED CROSS JOIN root ON root.no = item.root
-         ORDER BY root.drive, item.path, item.id"
+        "SELECT {}, item.no, item.root FROM item NOT INDEXED CROSS JOIN root ON root.no = item.root
+         ORDER BY root.drive, item.path, item.id",
+        row_columns()
     ))?;
     let mut items = statement.query([])?;
     let mut item = items.next()?;
@@ -116,12 +114,14 @@ fn all_rows<E>(
             return Ok(Err(error));
         }
         let mut details = details::of_root(transaction, root.no)?;
+        let drive = DriveId::new(root.drive.as_str());
         while let Some(found) = item
-            && found.get::<_, i64>(15)? == root.no
+            && found.get::<_, i64>(AFTER_ROW + 1)? == root.no
         {
-            let mut row = to_row(found, &root)?;
+            let unknown = (Outcome::Failed, "not-reached");
+            let mut row = to_row(found, drive.clone(), root.name.clone(), unknown)?;
             if let Some(details) = &mut details {
-                details::add_to(details, root.no, found.get(14)?, &mut row)?;
+                details::add_to(details, root.no, found.get(AFTER_ROW)?, &mut row)?;
             }
             if let Err(error) = take(&row) {
                 return Ok(Err(error));
@@ -171,36 +171,4 @@ fn root_row(transaction: &Transaction<'_>, root: &ReadRoot) -> rusqlite::Result<
         stored_at: None,
         attempts: 0,
     }))
-}
-
-fn to_row(item: &rusqlite::Row<'_>, root: &ReadRoot) -> rusqlite::Result<Row> {
-    let path: String = item.get(2)?;
-    let name_bytes: u32 = item.get(3)?;
-    let columns = Columns {
-        id: 0,
-        parent_id: 1,
-        size: 5,
-        modified: 6,
-        location: 7,
-        facts: 8,
-    };
-    let mut entry = to_entry(item, root.drive.clone(), &path, name_bytes, columns)?;
-    if item.get::<_, i64>(4)? == 1 {
-        entry.kind = Kind::Folder;
-    }
-    let outcome = outcome_of(item.get(9)?);
-    let reason: Option<String> = item.get(10)?;
-    Ok(Row {
-        entry,
-        drive_name: root.name.clone(),
-        path: DrivePath::from_text(&path),
-        outcome: outcome.unwrap_or(Outcome::Failed),
-        reason: match outcome {
-            Some(_) => reason.unwrap_or_default(),
-            None => "not-reached".to_owned(),
-        },
-        sha256: item.get(11)?,
-        stored_at: item.get(12)?,
-        attempts: item.get(13)?,
-    })
 }
