@@ -238,7 +238,13 @@ fn f17_a_second_run_ends_at_once_and_says_who_holds_the_archive() {
     // Until it stands still: three folders and the root are listed, and every transfer waits.
     wait_for(|| lab.listings() == 4 && lab.simulator.calls().of("storage.download") == TRANSFERS);
     let calls = lab.simulator.calls().total();
-    let second = bench.program().args(["run", "job.toml"]).output().unwrap();
+    // Without a bound, one that goes on would stand still as the first does.
+    let second = bench
+        .program()
+        .timeout(Duration::from_secs(60))
+        .args(["run", "job.toml"])
+        .output()
+        .unwrap();
     let said = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(4), "{said}");
     assert!(said.contains(&format!("process {} on ", first.id())), "{said}");

@@ -1,6 +1,9 @@
 //! Calls against a scripted server: what is repeated, what is not, and what is told of it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::api::testing::{Reply, Server, root};
@@ -106,7 +109,7 @@ async fn f12_answers_429_close_one_operation_and_have_a_budget_of_their_own() {
     let server =
         Server::start(|_, _, _| refusal(429, "TOO_MANY_REQUESTS").with("retry-after", "86400")).await;
     let error = server.drive().children(&root("me"), None).await.unwrap_err();
-    let asked = std::time::Duration::from_secs(86_400);
+    let asked = Duration::from_secs(86_400);
     assert_eq!(
         error.kind,
         ErrorKind::Unavailable {
@@ -114,6 +117,38 @@ async fn f12_answers_429_close_one_operation_and_have_a_budget_of_their_own() {
         }
     );
     assert_eq!(server.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn f12_an_answer_429_holds_back_every_worker_for_as_long_as_it_says() {
+    let second = Duration::from_secs(1);
+    let arrivals = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&arrivals);
+    let server = Server::start(move |_, _, count| {
+        noted.lock().unwrap().push(Instant::now());
+        match count {
+            0 => refusal(429, "TOO_MANY_REQUESTS").with("retry-after", "1"),
+            _ => page(),
+        }
+    })
+    .await;
+    let (drive, tally) = server.connect(server.config());
+    let root = root("me");
+    let refused = drive.children(&root, None);
+    let other = async {
+        // A retry is counted when the gate is shut.
+        while tally.get(Counter::Retries) == 0 {
+            tokio::task::yield_now().await;
+        }
+        drive.children(&root, None).await
+    };
+    let (refused, other) = tokio::join!(refused, other);
+    refused.unwrap();
+    other.unwrap();
+    let arrivals = arrivals.lock().unwrap();
+    let after: Vec<Duration> = arrivals[1..].iter().map(|at| *at - arrivals[0]).collect();
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().all(|after| *after >= second), "{after:?}");
 }
 
 #[tokio::test]
@@ -182,7 +217,7 @@ async fn a_call_that_acts_is_settled_by_looking_before_it_is_made_again() {
 
 #[tokio::test]
 async fn silence_is_a_failure_like_any_other() {
-    let short = std::time::Duration::from_millis(200);
+    let short = Duration::from_millis(200);
     for silent in [
         Reply::nothing().silent(),
         page().cut(0).silent(),
