@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
+use crate::api::refusal::shown;
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties};
 use crate::id::{DriveId, FileId};
@@ -167,8 +168,11 @@ pub(in crate::api) fn bare(mut raw: Value) -> Result<Value, String> {
     };
     if code != "0" {
         let message = text(&raw, "message").unwrap_or_default();
-        let message = crate::api::refusal::shown(&message);
-        return Err(format!("the service answered with code {code}: {message}"));
+        return Err(format!(
+            "the service answered with code {}: {}",
+            shown(&code),
+            shown(&message)
+        ));
     }
     Ok(raw.get_mut("result").map(Value::take).unwrap_or_default())
 }

@@ -98,6 +98,9 @@ fn pages_and_envelopes() {
         Ok(inner)
     );
     assert!(bare(json!({"code": "7", "message": "no"})).is_err_and(|text| text.contains("7: no")));
+    // Neither word may move the cursor of a terminal.
+    let wild = bare(json!({"code": "\u{1b}[2J", "message": "a\nb"}));
+    assert_eq!(wild.unwrap_err(), "the service answered with code  [2J: a b");
 }
 
 fn documented() -> Value {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::read::text;
+use crate::api::refusal::shown;
 use crate::drive::{Grant, Party, PartyKind, Reach, Right, Rules, SharingChange};
 
 /// Reads a `ShareDrive` (API 2.0 docs, EN/sharedrive-list and EN/sharedrive-create).
@@ -12,7 +13,10 @@ pub(in crate::api::v2) fn rules(raw: &Value) -> Result<Rules, String> {
         Some("DOMAIN") => Reach::Domain,
         Some("MEMBER") => Reach::Members,
         other => {
-            return Err(format!("'accessibleRange' is {}", other.unwrap_or("not told")));
+            return Err(format!(
+                "'accessibleRange' is {}",
+                shown(other.unwrap_or("not told"))
+            ));
         }
     };
     let right = match text(raw, "permissionType") {
@@ -47,7 +51,7 @@ fn right(word: Option<&str>, field: &str) -> Result<Right, String> {
     match word {
         Some("READ") => Ok(Right::Read),
         Some("WRITE") => Ok(Right::Write),
-        other => Err(format!("'{field}' is {}", other.unwrap_or("not told"))),
+        other => Err(format!("'{field}' is {}", shown(other.unwrap_or("not told")))),
     }
 }
 
@@ -57,7 +61,7 @@ fn kind(word: Option<&str>) -> Result<PartyKind, String> {
         None | Some("USER") => Ok(PartyKind::User),
         Some("GROUP") => Ok(PartyKind::Group),
         Some("ORGUNIT") => Ok(PartyKind::OrgUnit),
-        Some(other) => Err(format!("'userType' is {other}")),
+        Some(other) => Err(format!("'userType' is {}", shown(other))),
     }
 }
 
