@@ -157,7 +157,8 @@ impl Ledger {
         .await
     }
 
-    /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of them belongs to the current batch: see [`Ledger::seal`].
+    /// Notes what became of files. A file that was listed again meanwhile, as another content, waits on. What is stored of
+    /// them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
             let mut statement = transaction.prepare_cached(

@@ -3,6 +3,7 @@
 //! One SQLite file, written by one thread. Every change is a function over a transaction; the thread runs all that wait
 //! in one transaction and answers after its commit, so a thousand small changes cost one. The same functions are used
 //! by a run that begins and by one that resumes: what the file says *is* the state, there is no second one in memory.
+//! What can be made anew at each start, the index of what is known and the basis, lies in a temporary file beside it.
 //!
 //! A commit survives the death of the process at once, and the loss of power up to the last checkpoint
 //! (`synchronous = NORMAL` with a write-ahead log, SQLite documentation, PRAGMA synchronous): what is lost then is the
@@ -53,8 +54,8 @@ const CACHE_KIB: i64 = 4 * 1024;
 /// Statements that are kept: more than all that are used again and again, since one that is not kept is read and planned anew.
 const STATEMENTS: usize = 128;
 
-/// Pages of 4 KiB in the write-ahead log, 32 MiB, after which they move to the file: a page that changed often moves once. It bounds
-/// what a loss of power takes (SQLite documentation, PRAGMA wal_autocheckpoint).
+/// Pages of 4 KiB in the write-ahead log, 32 MiB, after which they move to the file: a page that changed often moves once.
+/// It bounds what a loss of power takes (SQLite documentation, PRAGMA wal_autocheckpoint).
 const LOG_PAGES: i64 = 8 * 1024;
 
 /// The layout of the tables. A file of another layout is not resumed: the run begins anew.
