@@ -234,6 +234,29 @@ fn content_range(headers: &HeaderMap) -> Option<Result<(u64, u64), Refusal>> {
     Some(read().ok_or_else(|| (400, "INVALID_RANGE", "Content-Range cannot be read".to_owned())))
 }
 
+/// The upload that a call may go on with, the range it sends, and its number among the senders.
+fn admit(
+    service: &Service,
+    headers: &HeaderMap,
+    ticket: Option<upload::Ticket>,
+) -> Result<(upload::Ticket, Option<(u64, u64)>, u64), Refusal> {
+    let member = member(service, headers)?;
+    let ticket = ticket.ok_or((404, "NOT_FOUND", "The upload is unknown or complete.".to_owned()))?;
+    if ticket.plan.member != member {
+        return Err((
+            403,
+            "ACCESS_DENIED",
+            "Access is denied: no permission.".to_owned(),
+        ));
+    }
+    if ticket.expires <= service.clock.now_ms() {
+        return Err((403, "EXPIRED_URL", "The URL has expired".to_owned()));
+    }
+    let range = content_range(headers).transpose()?;
+    let sender = ticket.start(range.map(|(from, _)| from))?;
+    Ok((ticket, range, sender))
+}
+
 async fn receive(
     service: &Arc<Service>,
     breaker: &Breaker,
@@ -254,24 +277,21 @@ async fn receive(
         .await
     {
         Ok(begun) => begun,
-        Err(answer) => return *answer,
+        Err(answer) => {
+            upload::pass_over(request.into_body()).await;
+            return *answer;
+        }
     };
     let cut = begun.take_request_cut();
     let done = async {
-        let member = member(service, request.headers())?;
-        let ticket = ticket.ok_or((404, "NOT_FOUND", "The upload is unknown or complete.".to_owned()))?;
-        if ticket.plan.member != member {
-            return Err((
-                403,
-                "ACCESS_DENIED",
-                "Access is denied: no permission.".to_owned(),
-            ));
-        }
-        if ticket.expires <= service.clock.now_ms() {
-            return Err((403, "EXPIRED_URL", "The URL has expired".to_owned()));
-        }
-        let range = content_range(request.headers()).transpose()?;
-        let sender = ticket.start(range.map(|(from, _)| from))?;
+        let admitted = admit(service, request.headers(), ticket);
+        let (ticket, range, sender) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                upload::pass_over(request.into_body()).await;
+                return Err(refusal);
+            }
+        };
         let is_form = request
             .headers()
             .get(header::CONTENT_TYPE)

@@ -105,6 +105,13 @@ pub(super) enum Source {
     Parts(axum::extract::Multipart),
 }
 
+/// Reads what a refused request still sends. A connection that is closed over unread bytes is reset, and the answer may be
+/// lost with it; servers that linger do the same.
+pub(super) async fn pass_over(body: Body) {
+    let mut bytes = body.into_data_stream();
+    while let Some(Ok(_)) = bytes.next().await {}
+}
+
 impl Ticket {
     /// Becomes the only sender; `from` must be the number of bytes held, where it is given, and everything starts over where not.
     pub(super) fn start(&self, from: Option<u64>) -> Result<u64, Refusal> {

@@ -127,6 +127,17 @@ fn status(code: u16, headers: &[(&str, &str)], body: Option<&str>) -> Action {
     }
 }
 
+impl Fault {
+    /// How long a call may stand still: short where the fault is that it does, and else so long that a slow machine is not
+    /// taken for one.
+    fn timeout(&self) -> &'static str {
+        match self.action {
+            Action::StallAfterBytes { .. } | Action::WrongLength { .. } | Action::EndlessHeaders => "\"3s\"",
+            _ => "\"30s\"",
+        }
+    }
+}
+
 fn once(label: &'static str, action: Action) -> Fault {
     Fault {
         label,
@@ -410,13 +421,12 @@ struct Case {
 
 /// The job that calls an operation.
 fn bench(simulator: &Simulator, operation: &str) -> Bench {
-    let bench = match operation {
+    match operation {
         "oauth.token" => Bench::with_refresh_token(simulator),
         "classic.server-token" => Bench::with_server_token(simulator),
         _ if operation.starts_with("classic.") => Bench::new(simulator, Face::Classic),
         _ => Bench::new(simulator, Face::V2),
-    };
-    bench.limit("timeout", "\"2s\"")
+    }
 }
 
 /// The calls of a run without faults.
@@ -444,6 +454,7 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
     } = case;
     let name = format!("{operation}: {}", fault.label);
     let simulator = Simulator::start(world(), options()).await.unwrap();
+    let timeout = fault.timeout();
     let mut rule = Rule::new(operation, fault.action).repeated(fault.times);
     if !subject.is_empty() {
         rule = rule.about(subject);
@@ -451,7 +462,9 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
     simulator.faults().add(rule).unwrap();
     // Answers 429 have six times the tries, with pauses that grow: with one try the table's end comes soon.
     let attempts = if fault.label == "429 always" { "1" } else { "3" };
-    let bench = bench(&simulator, operation).limit("attempts", attempts);
+    let bench = bench(&simulator, operation)
+        .limit("timeout", timeout)
+        .limit("attempts", attempts);
     let run = bench.run().await;
     assert_eq!(simulator.faults().unreached(), [], "{name}");
     let mut further = counted(&simulator);

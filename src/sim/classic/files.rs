@@ -134,11 +134,17 @@ impl Upload<'_> {
             .await;
         let mut begun = match begun {
             Ok(begun) => begun,
-            Err(answer) => return *answer,
+            Err(answer) => {
+                pass_over(file).await;
+                return *answer;
+            }
         };
         let cut = begun.take_request_cut();
         let answer = match (plan(self.service, &self.headers, head, self.location), file) {
-            (Err(refusal), _) => Err(refusal),
+            (Err(refusal), file) => {
+                pass_over(file).await;
+                Err(refusal)
+            }
             (Ok(_), None) => Err(Refusal::invalid("there is no part FileData")),
             (Ok(plan), Some(file)) => match read_file(file, cut.map(|cut| cut.after)).await {
                 Some(sink) => place(self.service, plan, sink),
@@ -153,6 +159,13 @@ impl Upload<'_> {
         };
         let answer = answer.unwrap_or_else(|refusal| refusal.answer(self.service));
         self.service.finish(begun, answer)
+    }
+}
+
+/// As [`upload::pass_over`], for what is left of a form.
+async fn pass_over(file: Option<Field<'_>>) {
+    if let Some(mut file) = file {
+        while let Ok(Some(_)) = file.chunk().await {}
     }
 }
 

@@ -52,7 +52,6 @@ fn job(archive: &Bench, target: &Simulator, face: Face) -> Bench {
         .key("to", "\"original\"")
         // One after the other, so that the first upload is that of the largest file.
         .limit("uploads", "1")
-        .limit("timeout", "\"2s\"")
 }
 
 /// Faults that only bytes on their way out can have.
@@ -108,6 +107,7 @@ async fn outcome(case: Case, archive: &Bench, expected: &Tree) -> String {
     } = case;
     let name = format!("{operation}: {}", fault.label);
     let target = Simulator::start(nobody(), Options::default()).await.unwrap();
+    let timeout = fault.timeout();
     let mut rule = Rule::new(operation, fault.action).repeated(fault.times);
     if !subject.is_empty() {
         rule = rule.about(subject);
@@ -117,7 +117,9 @@ async fn outcome(case: Case, archive: &Bench, expected: &Tree) -> String {
     // Each case has an archive of its own, since a restore writes its results and its state there.
     let own = Bench::empty();
     crate::support::lab::copy_folder(archive.shelf().path(), own.folder());
-    let job = job(&own, &target, face_of(operation)).limit("attempts", attempts);
+    let job = job(&own, &target, face_of(operation))
+        .limit("timeout", timeout)
+        .limit("attempts", attempts);
     let run = job.run().await;
     assert_eq!(target.faults().unreached(), [], "{name}");
     let there = tree(&target, &name);
