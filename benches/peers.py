@@ -19,6 +19,8 @@ SIZES = {
 }
 FACES = os.environ.get("FACES", "classic v2").split()
 TRANSFERS = os.environ.get("TRANSFERS", "16")
+# Who sends the bytes to drivejob: the simulator, or the nginx that sends them to rclone.
+FILE_SERVER = os.environ.get("FILE_SERVER", "simulator")
 PORT = int(os.environ.get("PORT", "18231"))
 MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so"
 # By itself rclone sends 100 requests a second to WebDAV; without a quota to keep, that is no fair measure.
@@ -134,7 +136,8 @@ def download(name, top):
     tree.mkdir(parents=True)
     make_tree(tree, files, size)
     nginx = start_nginx(folder, tree)
-    simulator = start_simulator(folder, "--import", str(tree))
+    server = ["--file-server", f"http://127.0.0.1:{PORT}"] if FILE_SERVER == "nginx" else []
+    simulator = start_simulator(folder, "--import", str(tree), *server)
     time.sleep(1)
 
     def target(peer, turn):

@@ -1,6 +1,7 @@
 //! How a simulator is to behave where the documents are silent or give a choice.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -99,6 +100,8 @@ pub struct Options {
     pub ranges: bool,
     /// Gives an `ETag` on downloads, and keeps to `If-Range`.
     pub etag: bool,
+    /// A server that sends the bytes of imported files instead.
+    pub file_server: Option<FileServer>,
     /// Seconds that a download or upload URL is good for.
     pub url_seconds: i64,
     /// Refuses the download of items with the status `MALWARE` or `IN_PROGRESS`.
@@ -109,6 +112,16 @@ pub struct Options {
     pub silent_uploads: bool,
     /// Key of the list of shared-with-me folders: `result` in the docs, `sharedFolders` in one client.
     pub shared_folders_key: String,
+}
+
+/// A server with files of an import. Their downloads are redirected to it, in both generations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FileServer {
+    /// Address of what lies in `folder`, without a slash at its end.
+    pub url: String,
+    /// The folder that was imported.
+    pub folder: PathBuf,
 }
 
 /// An access token that is there from the start.
@@ -198,6 +211,7 @@ impl Default for Options {
             latency_ms: 0,
             list_end: ListEnd::default(),
             odd_fraction: false,
+            file_server: None,
             extra_fields: Map::new(),
             ranges: true,
             etag: true,

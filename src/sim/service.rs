@@ -10,8 +10,10 @@ use axum::http::{HeaderMap, HeaderName, Response, header};
 use super::answer::{Answer, Delivery, Payload};
 use super::clock::Clock;
 use super::connection::Breaker;
+use super::content::Content;
 use super::distort::distort;
 use super::faults::{Action, Faults, Subject};
+use super::form::encode;
 use super::limits::{AtOnce, Limits, Rate};
 use super::operation::{Bucket, Operation};
 use super::options::{GatewayErrors, Options};
@@ -120,6 +122,16 @@ impl Service {
             sorted: Mutex::default(),
             options,
         }
+    }
+
+    /// Where the file server has these bytes, if there is one and it has them.
+    pub(super) fn elsewhere(&self, content: &Content) -> Option<String> {
+        let server = self.options.file_server.as_ref()?;
+        let Content::Disk(path) = content else { return None };
+        let below = path.strip_prefix(&server.folder).ok()?;
+        let names = below.iter().map(|name| name.to_str().map(encode));
+        let path: Vec<String> = names.collect::<Option<_>>()?;
+        Some(format!("{}/{}", server.url, path.join("/")))
     }
 
     pub(super) fn uploads(&self) -> MutexGuard<'_, Uploads> {

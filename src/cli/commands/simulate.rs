@@ -12,8 +12,8 @@ use crate::cli::messages::CommandError;
 use crate::job::{Format, parse_value};
 use crate::report::printable;
 use crate::sim::{
-    CONSUMER_KEY_VARIABLE, GeneratedSpec, Options, Script, Simulator, Sizes, TOKEN_VARIABLE, TenantSpec,
-    World,
+    CONSUMER_KEY_VARIABLE, FileServer, GeneratedSpec, Options, Script, Simulator, Sizes, TOKEN_VARIABLE,
+    TenantSpec, World,
 };
 
 /// Serve a simulated tenant on this machine, until Ctrl-C.
@@ -51,6 +51,9 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Tenant",
           conflicts_with_all = ["seed", "files", "folders", "size", "members", "shared_drives", "groups"])]
     pub import: Option<PathBuf>,
+    /// Address of a web server with the files of this folder. Downloads are redirected to it.
+    #[arg(long, value_name = "URL", help_heading = "Tenant", requires = "import", value_parser = web_address)]
+    pub file_server: Option<String>,
 
     /// Requests a minute for each API operation: a number, free (60), standard (240) or none.
     #[arg(long, value_name = "LIMIT", help_heading = "Behaviour", default_value = "none", value_parser = limit)]
@@ -109,6 +112,17 @@ fn speed(text: &str) -> Result<f64, String> {
     }
 }
 
+/// An address without a slash at its end.
+fn web_address(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.starts_with('/') => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("expected http://HOST or https://HOST, with a path or without".to_owned()),
+    }
+}
+
 /// Serves until Ctrl-C.
 ///
 /// # Errors
@@ -149,6 +163,11 @@ fn options(args: &Args) -> Options {
         speed: args.speed,
         per_minute: args.limit.0,
         access_token_seconds: args.token_lifetime.unwrap_or(usual.access_token_seconds),
+        file_server: args
+            .file_server
+            .clone()
+            .zip(args.import.clone())
+            .map(|(url, folder)| FileServer { url, folder }),
         ..usual
     }
 }
@@ -256,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_and_speeds_are_numbers_above_zero_or_known_words() {
+    fn what_cannot_be_used_is_refused_before_anything_is_served() {
         for (text, expected) in [
             ("none", Some(None)),
             ("free", Some(Some(60))),
@@ -267,6 +286,15 @@ mod tests {
             ("paid", None),
         ] {
             assert_eq!(limit(text).ok(), expected.map(Limit), "{text}");
+        }
+        for (text, expected) in [
+            ("http://127.0.0.1:8080/", Some("http://127.0.0.1:8080")),
+            ("https://files.example.com/a", Some("https://files.example.com/a")),
+            ("http://", None),
+            ("http:///a", None),
+            ("files.example.com", None),
+        ] {
+            assert_eq!(web_address(text).ok().as_deref(), expected, "{text}");
         }
         for (text, expected) in [
             ("60", Some(60.0)),

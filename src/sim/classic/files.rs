@@ -61,7 +61,10 @@ pub(in crate::sim) async fn send(
         })
     });
     let answer = match answer {
-        Ok(body) => download::answer(&service.options, headers, body),
+        Ok(body) => match service.elsewhere(&body.content) {
+            Some(url) => Answer::redirect(url),
+            None => download::answer(&service.options, headers, body),
+        },
         Err(refusal) => refusal.answer(service),
     };
     service.finish(begun, answer)

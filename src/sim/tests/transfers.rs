@@ -4,7 +4,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use super::{Caller, header, id, start};
-use crate::sim::{Action, Options, Rule, World};
+use crate::sim::{Action, FileServer, Options, Rule, World};
 
 #[tokio::test]
 async fn downloads_redirect_to_a_host_that_wants_the_token() {
@@ -40,6 +40,30 @@ async fn downloads_redirect_to_a_host_that_wants_the_token() {
     assert_eq!(late.status(), 403);
     assert_eq!(simulator.calls().with_status("storage.download", 401), 1);
     assert_eq!(simulator.calls().with_status("drive.download", 302), 2);
+}
+
+#[tokio::test]
+async fn a_file_server_is_sent_the_downloads_of_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("ü")).unwrap();
+    std::fs::write(folder.path().join("ü/a b.txt"), "here").unwrap();
+    let file_server = FileServer {
+        url: "http://files.test:81/below".to_owned(),
+        folder: folder.path().to_owned(),
+    };
+    let options = Options {
+        file_server: Some(file_server),
+        ..Options::default()
+    };
+    let (simulator, caller) = start(World::import(folder.path()).unwrap(), options).await;
+    let wanted = id(&simulator, "/ü/a b.txt");
+    let location = caller.location(&wanted).await;
+    assert_eq!(location, "http://files.test:81/below/%C3%BC/a%20b.txt");
+    let host = simulator.endpoints().storage.trim_start_matches("http://");
+    let storage = format!("storage = [\"{host}\", \"files.test:81\"]\n");
+    for file in [simulator.tenant_file_v2().0, simulator.tenant_file_classic().0] {
+        assert!(file.contains(&storage), "{file}");
+    }
 }
 
 async fn ticket(caller: &Caller, body: Value) -> (u16, Value) {

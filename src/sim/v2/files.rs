@@ -95,7 +95,7 @@ pub(super) fn download(call: &Call<'_>) -> Result<Answer, Refusal> {
         {
             return Err(Refusal::invalid("a folder cannot be downloaded"));
         }
-        open(call.service, world, node, revision)?;
+        let body = open(call.service, world, node, revision)?;
         let older = world
             .tree
             .get(node)
@@ -104,12 +104,10 @@ pub(super) fn download(call: &Call<'_>) -> Result<Answer, Refusal> {
         if revision.is_some_and(|revision| revision > older) {
             return Err(Refusal::not_found());
         }
-        let location = view::location(world, node);
-        Ok(Answer::redirect(DownloadTicket::url(
-            call.service,
-            &world.id(node),
-            location,
-            revision,
-        )))
+        let url = call.service.elsewhere(&body.content).unwrap_or_else(|| {
+            let location = view::location(world, node);
+            DownloadTicket::url(call.service, &world.id(node), location, revision)
+        });
+        Ok(Answer::redirect(url))
     })
 }
