@@ -234,12 +234,20 @@ fn content_range(headers: &HeaderMap) -> Option<Result<(u64, u64), Refusal>> {
     Some(read().ok_or_else(|| (400, "INVALID_RANGE", "Content-Range cannot be read".to_owned())))
 }
 
-/// The upload that a call may go on with, the range it sends, and its number among the senders.
+/// An upload that a call may go on with.
+struct Admitted {
+    ticket: upload::Ticket,
+    /// The first byte and the end of what is sent.
+    range: Option<(u64, u64)>,
+    /// Its number among those who send this file.
+    sender: u64,
+}
+
 fn admit(
     service: &Service,
     headers: &HeaderMap,
     ticket: Option<upload::Ticket>,
-) -> Result<(upload::Ticket, Option<(u64, u64)>, u64), Refusal> {
+) -> Result<Admitted, Refusal> {
     let member = member(service, headers)?;
     let ticket = ticket.ok_or((404, "NOT_FOUND", "The upload is unknown or complete.".to_owned()))?;
     if ticket.plan.member != member {
@@ -254,7 +262,11 @@ fn admit(
     }
     let range = content_range(headers).transpose()?;
     let sender = ticket.start(range.map(|(from, _)| from))?;
-    Ok((ticket, range, sender))
+    Ok(Admitted {
+        ticket,
+        range,
+        sender,
+    })
 }
 
 async fn receive(
@@ -285,7 +297,11 @@ async fn receive(
     let cut = begun.take_request_cut();
     let done = async {
         let admitted = admit(service, request.headers(), ticket);
-        let (ticket, range, sender) = match admitted {
+        let Admitted {
+            ticket,
+            range,
+            sender,
+        } = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 upload::pass_over(request.into_body()).await;
