@@ -452,7 +452,8 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
         subject,
         fault,
     } = case;
-    let name = format!("{operation}: {}", fault.label);
+    let fault_label = fault.label;
+    let name = format!("{operation}: {fault_label}");
     let simulator = Simulator::start(world(), options()).await.unwrap();
     let timeout = fault.timeout();
     let mut rule = Rule::new(operation, fault.action).repeated(fault.times);
@@ -461,7 +462,7 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
     }
     simulator.faults().add(rule).unwrap();
     // Answers 429 have six times the tries, with pauses that grow: with one try the table's end comes soon.
-    let attempts = if fault.label == "429 always" { "1" } else { "3" };
+    let attempts = if fault_label == "429 always" { "1" } else { "3" };
     let bench = bench(&simulator, operation)
         .limit("timeout", timeout)
         .limit("attempts", attempts);
@@ -473,6 +474,10 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
     }
     // What is not asked for because something else failed says nothing of the fault.
     further.retain(|name, count| *count > 0 || (name == operation && *count != 0 && run.is_ok()));
+    if fault_label == "folder vanishes" {
+        // A page of its parent that is asked for at the same moment may miss an item then, and be asked for again.
+        further.remove(operation);
+    }
     let further: String = further
         .iter()
         .map(|(name, count)| format!(" {name}{count:+}"))
