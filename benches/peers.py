@@ -1,6 +1,8 @@
 """Copies one tree down or up with drivejob and with rclone in turn, and prints medians, spread and ratios."""
 
+import csv
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -19,8 +21,6 @@ SIZES = {
 }
 FACES = os.environ.get("FACES", "classic v2").split()
 TRANSFERS = os.environ.get("TRANSFERS", "16")
-# Who sends the bytes to drivejob: the simulator, or the nginx that sends them to rclone.
-FILE_SERVER = os.environ.get("FILE_SERVER", "simulator")
 PORT = int(os.environ.get("PORT", "18231"))
 MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so"
 # By itself rclone sends 100 requests a second to WebDAV; without a quota to keep, that is no fair measure.
@@ -51,7 +51,9 @@ def cpu_of(process):
     return total / TICKS
 
 
-def start_nginx(folder, tree):
+def start_nginx(folder, tree, contents=None):
+    """Serves a tree to rclone and to API 2.0, and `contents` on the next port to the classic API."""
+    other = f"server {{ listen 127.0.0.1:{PORT + 1}; root {contents}; }}" if contents else ""
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"load_module {MODULE};\nuser root;\nworker_processes 1;\ndaemon off;\npid {folder}/nginx.pid;\n"
@@ -59,7 +61,7 @@ def start_nginx(folder, tree):
         f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0;\n"
         f"client_body_temp_path {folder}/body; client_body_buffer_size 1m;\n"
         f"server {{ listen 127.0.0.1:{PORT}; root {tree};\n"
-        f"location / {{ dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }} }} }}\n"
+        f"location / {{ dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }} }} {other} }}\n"
     )
     return subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
 
@@ -81,8 +83,11 @@ def start_simulator(folder, *world):
     sys.exit("the simulator did not start")
 
 
-def measured(command, server, variables):
-    before, began = cpu_of(server), time.monotonic()
+def measured(command, servers, variables):
+    def served():
+        return sum(cpu_of(server.pid) for server in servers)
+
+    before, began = served(), time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
@@ -91,29 +96,38 @@ def measured(command, server, variables):
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
-        "server": cpu_of(server) - before,
+        "server": served() - before,
         "memory": usage.ru_maxrss / 1024,
     }
 
 
 def rclone(source, target, nginx):
     options = ["--transfers", TRANSFERS, "--checkers", "8", "-q", "--config", "/dev/null"]
-    return measured([RCLONE, "copy", str(source), str(target), *options], nginx.pid, PACE)
+    return measured([RCLONE, "copy", str(source), str(target), *options], [nginx], PACE)
+
+
+def rclone_with_hashes(source, target, nginx):
+    """A copy and the SHA-256 of each file of it, which drivejob's manifest holds as well."""
+    copied = rclone(source, target, nginx)
+    hashed = measured([RCLONE, "hashsum", "sha256", str(target), "-q", "--config", "/dev/null"], [nginx], {})
+    together = {key: copied[key] + hashed[key] for key in ["wall", "cpu", "server"]}
+    return together | {"memory": max(copied["memory"], hashed["memory"])}
 
 
 def remote(path=""):
     return f":webdav,url='http://127.0.0.1:{PORT}/{path}',vendor=other:"
 
 
-def drivejob(folder, face, kind, archive, simulator, more=""):
-    """One job of this kind; `simulator` is the process and its variables."""
+def drivejob(folder, face, kind, archive, simulator, more="", nginx=None):
+    """One job of this kind; `simulator` is the process and its variables, `nginx` sends the bytes where it is there."""
     process, variables = simulator
+    servers = [server for server in [process, nginx] if server]
     job = folder / "job.toml"
     job.write_text(
         f'kind = "{kind}"\ntenant = "{face}.toml"\narchive = "{archive}"\ndrives = ["me"]\n{more}'
         f'[limits]\ntransfers = {TRANSFERS}\nrequests-per-minute = "unlimited"\n'
     )
-    return measured([DRIVEJOB, "-q", "run", str(job)], process.pid, variables)
+    return measured([DRIVEJOB, "-q", "run", str(job)], servers, variables)
 
 
 def take_turns(peers, after=lambda peer, turn: None):
@@ -135,10 +149,11 @@ def download(name, top):
     tree = folder / "tree"
     tree.mkdir(parents=True)
     make_tree(tree, files, size)
-    nginx = start_nginx(folder, tree)
-    server = ["--file-server", f"http://127.0.0.1:{PORT}"] if FILE_SERVER == "nginx" else []
-    simulator = start_simulator(folder, "--import", str(tree), *server)
+    contents = folder / "contents"
+    nginx = start_nginx(folder, tree, contents)
+    simulator = start_simulator(folder, "--import", str(tree), "--file-server", f"http://127.0.0.1:{PORT}")
     time.sleep(1)
+    name_by_key(folder, tree, contents, simulator)
 
     def target(peer, turn):
         return folder / f"target-{peer}-{turn}"
@@ -148,13 +163,33 @@ def download(name, top):
         if name != "small":
             shutil.rmtree(target(peer, turn))
 
-    peers = {"rclone": lambda turn: rclone(remote(), target("rclone", turn), nginx)}
+    peers = {
+        "rclone": lambda turn: rclone(remote(), target("rclone", turn), nginx),
+        "rclone+sum": lambda turn: rclone_with_hashes(remote(), target("rclone+sum", turn), nginx),
+    }
     for face in FACES:
-        peers[face] = lambda turn, face=face: drivejob(folder, face, "backup", target(face, turn), simulator)
+        peers[face] = lambda turn, face=face: drivejob(
+            folder, face, "backup", target(face, turn), simulator, nginx=nginx
+        )
     try:
         show(name, files, take_turns(peers, remove))
     finally:
         stop(nginx, simulator[0])
+
+
+def name_by_key(folder, tree, contents, simulator):
+    """Lets nginx be the file host of the classic API: each file also lies where that API asks for it."""
+    drivejob(folder, "classic", "audit", folder / "audit", simulator)
+    (manifest,) = (folder / "audit").glob("*/manifest.csv")
+    with open(manifest, encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            if row["kind"] == "file":
+                place = contents / "drive/rl" / row["location"] / "v2/files" / row["id"] / "download"
+                place.parent.mkdir(parents=True)
+                place.hardlink_to(tree / row["path"].lstrip("/"))
+    tenant = folder / "classic.toml"
+    text = re.sub(r'(?m)^file = .*$', f'file = "http://127.0.0.1:{PORT + 1}"', tenant.read_text())
+    tenant.write_text(text)
 
 
 def upload(name, top):
@@ -205,13 +240,17 @@ def show(name, files, results):
     for peer, runs in results.items():
         walls = sorted(figures["wall"] for figures in runs)
         cpus = sorted(figures["cpu"] for figures in runs)
+        ratios = "".join(
+            f"; {median(other, 'wall') / median(peer, 'wall'):.2f} x the files/s of {other}"
+            f" at {median(peer, 'cpu') / median(other, 'cpu'):.2f} x its CPU"
+            for other in results
+            if other.startswith("rclone") and other != peer
+        )
         print(
-            f"{name:12} {peer:8} wall {median(peer, 'wall'):6.2f} s ({walls[0]:.2f}-{walls[-1]:.2f})"
+            f"{name:12} {peer:10} wall {median(peer, 'wall'):6.2f} s ({walls[0]:.2f}-{walls[-1]:.2f})"
             f"  CPU {median(peer, 'cpu'):6.2f} s ({cpus[0]:.2f}-{cpus[-1]:.2f})"
             f"  server CPU {median(peer, 'server'):5.2f} s  peak {median(peer, 'memory'):5.1f} MiB"
-            f"  {files / median(peer, 'wall'):8.0f} files/s"
-            f"  files/s {median('rclone', 'wall') / median(peer, 'wall'):.2f} x,"
-            f" CPU {median(peer, 'cpu') / median('rclone', 'cpu'):.2f} x of rclone",
+            f"  {files / median(peer, 'wall'):8.0f} files/s{ratios}",
             flush=True,
         )
 

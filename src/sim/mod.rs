@@ -200,8 +200,19 @@ impl Simulator {
 
     /// A tenant file for API 2.0 that points at this simulator, and the value for [`TOKEN_VARIABLE`].
     pub fn tenant_file_v2(&self) -> (String, String) {
-        let Endpoints { api, auth, .. } = self.endpoints();
-        let hosts = self.storage_hosts();
+        let Endpoints {
+            api, auth, storage, ..
+        } = self.endpoints();
+        let other = self
+            .options()
+            .file_server
+            .as_ref()
+            .map(|server| server.url.as_str());
+        let hosts = [Some(storage.as_str()), other].into_iter().flatten().map(|url| {
+            let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+            format!("{:?}", host.split('/').next().unwrap_or(host))
+        });
+        let hosts = hosts.collect::<Vec<String>>().join(", ");
         let text = format!(
             "api = \"v2\"\n\n[auth]\ntoken = {{ env = \"{TOKEN_VARIABLE}\" }}\n\n[endpoints]\napi = \"{api}/v1.0\"\nauth = \"{auth}/oauth2/v2.0\"\nstorage = [{hosts}]\n"
         );
@@ -214,26 +225,11 @@ impl Simulator {
         let Endpoints {
             api, auth, storage, ..
         } = self.endpoints();
-        let (api_id, hosts) = (&self.options().api_id, self.storage_hosts());
+        let api_id = &self.options().api_id;
         let text = format!(
-            "api = \"classic\"\napi-id = \"{api_id}\"\n\n[auth]\nconsumer-key = {{ env = \"{CONSUMER_KEY_VARIABLE}\" }}\ntoken = {{ env = \"{TOKEN_VARIABLE}\" }}\n\n[endpoints]\napi = \"{api}\"\nfile = \"{storage}\"\nauth = \"{auth}\"\nstorage = [{hosts}]\n"
+            "api = \"classic\"\napi-id = \"{api_id}\"\n\n[auth]\nconsumer-key = {{ env = \"{CONSUMER_KEY_VARIABLE}\" }}\ntoken = {{ env = \"{TOKEN_VARIABLE}\" }}\n\n[endpoints]\napi = \"{api}\"\nfile = \"{storage}\"\nauth = \"{auth}\"\n"
         );
         (text, self.token().to_owned(), self.options().consumer_key.clone())
-    }
-
-    /// The hosts that send and take bytes, as a list in a tenant file has them.
-    fn storage_hosts(&self) -> String {
-        let own = self.endpoints().storage.as_str();
-        let other = self
-            .options()
-            .file_server
-            .as_ref()
-            .map(|server| server.url.as_str());
-        let hosts = [Some(own), other].into_iter().flatten().map(|url| {
-            let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-            format!("{:?}", host.split('/').next().unwrap_or(host))
-        });
-        hosts.collect::<Vec<String>>().join(", ")
     }
 
     /// Stops listening, gives answers under way a moment, and returns.

@@ -100,7 +100,7 @@ pub struct Options {
     pub ranges: bool,
     /// Gives an `ETag` on downloads, and keeps to `If-Range`.
     pub etag: bool,
-    /// A server that sends the bytes of imported files instead.
+    /// A server that sends the bytes of imported files instead of the storage host.
     pub file_server: Option<FileServer>,
     /// Seconds that a download or upload URL is good for.
     pub url_seconds: i64,
@@ -114,7 +114,7 @@ pub struct Options {
     pub shared_folders_key: String,
 }
 
-/// A server with files of an import. Their downloads are redirected to it, in both generations.
+/// A server with the files of an import. API 2.0 redirects their downloads to it; the classic generation redirects none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FileServer {

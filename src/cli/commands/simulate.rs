@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Tenant",
           conflicts_with_all = ["seed", "files", "folders", "size", "members", "shared_drives", "groups"])]
     pub import: Option<PathBuf>,
-    /// Address of a web server with the files of this folder. Downloads are redirected to it.
+    /// Address of a web server with the files of this folder. API 2.0 redirects downloads to it.
     #[arg(long, value_name = "URL", help_heading = "Tenant", requires = "import", value_parser = web_address)]
     pub file_server: Option<String>,
 

@@ -61,10 +61,7 @@ pub(in crate::sim) async fn send(
         })
     });
     let answer = match answer {
-        Ok(body) => match service.elsewhere(&body.content) {
-            Some(url) => Answer::redirect(url),
-            None => download::answer(&service.options, headers, body),
-        },
+        Ok(body) => download::answer(&service.options, headers, body),
         Err(refusal) => refusal.answer(service),
     };
     service.finish(begun, answer)
