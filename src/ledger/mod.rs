@@ -293,6 +293,9 @@ fn commit_error(path: &Path, source: &rusqlite::Error) -> Error {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // Statements are planned once, not again for each value that they are given.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // Before the log is opened, so that no memory is shared and no lock is asked for at each commit (SQLite documentation,
+    // "Use of WAL Without Shared-Memory"). The lock of the archive keeps other runs away already.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -7,7 +7,7 @@ use crate::drive::{self, ErrorKind};
 use crate::entry::{Entry, Kind};
 use crate::id::Family;
 use crate::ledger::{Choice, FollowWork, UploadOutcome, UploadWork};
-use crate::restore::{same_text, send};
+use crate::restore::{note_ends, same_text, send};
 
 /// Items taken from the journal in one go.
 const ITEMS_PER_CLAIM: u32 = 128;
@@ -335,6 +335,8 @@ async fn refill(pass: &Pass, work: &FollowWork, line: usize) -> Result<bool, Mis
     };
     // A line of its own on a terminal, beyond those of the lanes.
     let slot = Family::ALL.len() * restore.options.transfers + line % restore.options.transfers;
-    send(restore, upload, slot).await?;
+    if let Some(ended) = send(restore, upload, slot).await? {
+        note_ends(restore, vec![ended]).await?;
+    }
     Ok(!restore.ledger.has_to_follow(work.no).await?)
 }

@@ -249,28 +249,42 @@ async fn three_passes_with_changes_between_end_without_differences() {
     assert_eq!(csv.lines().nth(1), Some("users/old,users/new,7,7,4,4,25,25,0,"));
 }
 
-#[tokio::test]
-async fn killed_at_any_call_of_a_pass_it_goes_on_to_the_same_end() {
+/// Runs `work` and ends whatever still runs then, as the end of a process does.
+fn process<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap().block_on(work)
+}
+
+#[test]
+fn killed_at_any_call_of_a_pass_it_goes_on_to_the_same_end() {
     for after_effect in [false, true] {
         for call in 1.. {
             let mut case = Move::new();
-            let folders = fill(&case);
-            case.pass().await;
-            change(&case, &folders);
-            let backup = case.back_up().await;
+            let backup = process(async {
+                let folders = fill(&case);
+                case.pass().await;
+                change(&case, &folders);
+                case.back_up().await
+            });
             case.target.die(Some(Death { call, after_effect }));
-            let survived = tokio::select! {
-                _ = case.over(&backup) => true,
-                () = case.target.died.notified() => false,
-            };
+            let survived = process(async {
+                tokio::select! {
+                    _ = case.over(&backup) => true,
+                    () = case.target.died.notified() => false,
+                }
+            });
             case.target.die(None);
             if survived {
                 assert!(call > 12, "all calls were tried");
                 break;
             }
-            let pass = case.over(&backup).await;
-            assert_eq!((pass.pass, pass.is_finished), (2, true));
-            case.assert_same(&format!("call {call} {after_effect}")).await;
+            process(async {
+                let pass = case.over(&backup).await;
+                assert_eq!((pass.pass, pass.is_finished), (2, true));
+                case.assert_same(&format!("call {call} {after_effect}")).await;
+            });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Makes one folder of the target, or finds it, and learns what lies in it.
 
-use super::send::{is_doubtful, refuse, relist, settled_as};
+use super::send::{is_doubtful, note_ends, refused_by, relist, settled_as};
 use super::{Error, Restore};
 use crate::drive::ErrorKind;
 use crate::entry::Entry;
@@ -39,12 +39,12 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
             ErrorKind::Unauthenticated => return Err(error.into()),
             ErrorKind::Cancelled => return Ok(()),
             _ if refused || is_doubtful(&error.kind) => {}
-            _ => return refuse(restore, &work, &error, tries).await,
+            _ => return note_ends(restore, vec![refused_by(&work, &error, tries)]).await,
         }
         match relist(restore, work.folder, &work.parent).await {
             Ok(()) => {}
             Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
-                return refuse(restore, &work, &error, tries).await;
+                return note_ends(restore, vec![refused_by(&work, &error, tries)]).await;
             }
             Err(other) => return Err(other),
         }
@@ -61,7 +61,7 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
             None => return Ok(()),
         }
         if tries >= restore.options.attempts && matches!(work.choice, Choice::Send { .. }) {
-            return refuse(restore, &work, &error, tries).await;
+            return note_ends(restore, vec![refused_by(&work, &error, tries)]).await;
         }
     }
 }
@@ -74,7 +74,7 @@ async fn adopt(restore: &Restore, work: &UploadWork, entry: Entry) -> Result<(),
             return match error.kind {
                 ErrorKind::Unauthenticated => Err(error.into()),
                 ErrorKind::Cancelled => Ok(()),
-                _ => refuse(restore, work, &error, 1).await,
+                _ => note_ends(restore, vec![refused_by(work, &error, 1)]).await,
             };
         }
         Err(other) => return Err(other),

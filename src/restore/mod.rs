@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::blocking::outcome;
 use crate::drive::{self, Drive};
@@ -31,6 +32,7 @@ use crate::monitor::{Counter, Monitor};
 use crate::plan::Policy;
 use crate::stop::Stop;
 use crate::throttle::Throttle;
+use send::Ended;
 
 pub use local::{LocalFolder, local_name};
 pub use names::{NAME_CHARACTERS, fold, numbered, numbered_local};
@@ -42,12 +44,19 @@ pub use steps::{FILE_BYTES, Limits, Place, Selection};
 
 pub(crate) use names::same_text;
 pub(crate) use results::take;
-pub(crate) use send::send;
+pub(crate) use send::{note_ends, send};
 #[cfg(test)]
 pub(crate) use source::hex;
 
 /// Files taken from the ledger in one go, and so the most that share one flush.
 const FILES_PER_CLAIM: u32 = 128;
+
+/// Ends of uploads that share a commit at most.
+const ENDS_PER_COMMIT: usize = 64;
+
+/// How long the end of an upload waits for others, so that they share a commit. The end of the process in that time costs a
+/// listing of the folder.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// How a restore works.
 #[derive(Clone, Debug)]
@@ -248,32 +257,50 @@ async fn grace_is_over(restore: &Restore) {
 /// What a task gives back.
 enum Freed {
     Folder,
-    File(usize),
+    File(usize, Option<Ended>),
 }
 
-async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<Fed>) -> Result<(), Error> {
+async fn lane(restore: Arc<Restore>, family: Family, feed: watch::Receiver<Fed>) -> Result<(), Error> {
+    let mut ended = Vec::new();
+    let outcome = take_steps(&restore, family, feed, &mut ended).await;
+    // What arrived before an error is there all the same.
+    note_ends(&restore, ended).await?;
+    outcome
+}
+
+/// Takes the steps of a family. `ended_files` holds the ends that are not noted yet.
+async fn take_steps(
+    restore: &Arc<Restore>,
+    family: Family,
+    mut feed: watch::Receiver<Fed>,
+    ended_files: &mut Vec<Ended>,
+) -> Result<(), Error> {
     let mut files: VecDeque<UploadWork> = VecDeque::new();
+    let mut due = None;
+    // Whether steps of a kind may have become ready since none was: each question costs a switch to the ledger's thread.
+    let (mut folders_may_wait, mut files_may_wait) = (true, true);
     let mut tasks: JoinSet<Result<Freed, Error>> = JoinSet::new();
     let mut folders = 0;
     let first = family as usize * restore.options.transfers;
     let mut slots: Vec<usize> = (first..first + restore.options.transfers).rev().collect();
     loop {
         // Looked at before the ledger is asked, so that a step between the two wakes us up again.
+        if feed.has_changed().unwrap_or(false) {
+            (folders_may_wait, files_may_wait) = (true, true);
+        }
         let ended = feed.borrow_and_update().ended;
         let draining = restore.stop.is_draining();
         if draining {
             let unused = files.drain(..).map(|work| work.no).collect();
             restore.ledger.release_uploads(unused).await?;
         }
-        while !draining && folders < restore.options.folders {
+        while !draining && folders_may_wait && folders < restore.options.folders {
             let room = u32::try_from(restore.options.folders - folders).unwrap_or(1);
-            let works = claim(&restore, family, Kind::Folder, room).await?;
-            if works.is_empty() {
-                break;
-            }
+            let works = claim(restore, family, Kind::Folder, room).await?;
+            folders_may_wait = !works.is_empty();
             for work in works {
                 folders += 1;
-                let restore = Arc::clone(&restore);
+                let restore = Arc::clone(restore);
                 tasks.spawn(async move {
                     folders::make(&restore, work).await?;
                     Ok(Freed::Folder)
@@ -281,9 +308,10 @@ async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<F
             }
         }
         while !draining && let Some(slot) = slots.pop() {
-            if files.is_empty() {
-                files.extend(claim(&restore, family, Kind::File, FILES_PER_CLAIM).await?);
-                if !files.is_empty() {
+            if files.is_empty() && files_may_wait {
+                files.extend(claim(restore, family, Kind::File, FILES_PER_CLAIM).await?);
+                files_may_wait = !files.is_empty();
+                if files_may_wait {
                     // From here on a repetition could make a second copy: the starts must outlive a loss of power.
                     restore.ledger.flush().await?;
                 }
@@ -292,24 +320,44 @@ async fn lane(restore: Arc<Restore>, family: Family, mut feed: watch::Receiver<F
                 slots.push(slot);
                 break;
             };
-            let restore = Arc::clone(&restore);
-            tasks.spawn(async move {
-                send(&restore, work, slot).await?;
-                Ok(Freed::File(slot))
-            });
+            let restore = Arc::clone(restore);
+            tasks.spawn(async move { Ok(Freed::File(slot, send(&restore, work, slot).await?)) });
         }
-        if tasks.is_empty() && (ended || draining) {
+        let is_due = due.is_some_and(|due| Instant::now() >= due);
+        if !ended_files.is_empty() && (is_due || draining || ended_files.len() >= ENDS_PER_COMMIT) {
+            due = None;
+            note_ends(restore, std::mem::take(ended_files)).await?;
+        }
+        if tasks.is_empty() && ended_files.is_empty() && (ended || draining) {
             return Ok(());
         }
         tokio::select! {
             Some(joined) = tasks.join_next() => match outcome(joined).transpose()? {
-                Some(Freed::Folder) => folders -= 1,
-                Some(Freed::File(slot)) => slots.push(slot),
+                Some(Freed::Folder) => {
+                    folders -= 1;
+                    (folders_may_wait, files_may_wait) = (true, true);
+                }
+                Some(Freed::File(slot, end)) => {
+                    slots.push(slot);
+                    if let Some(end) = end {
+                        due.get_or_insert_with(|| Instant::now() + GATHERING);
+                        ended_files.push(end);
+                    }
+                }
                 None => {}
             },
-            Ok(()) = feed.changed(), if !ended => {}
+            () = until(due), if due.is_some() => {}
+            Ok(()) = feed.changed(), if !ended => (folders_may_wait, files_may_wait) = (true, true),
             () = restore.stop.draining(), if !draining => {}
         }
+    }
+}
+
+/// Waits for a moment, without an end where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

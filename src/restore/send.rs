@@ -1,4 +1,7 @@
 //! Sends one file, and makes sure of what became of it.
+//!
+//! What became of it is given back and not yet noted, so that the ends of many files share one commit. Until then the step
+//! is started without an end, and a later process looks for the file.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,27 +24,56 @@ const PAGES_PER_FOLDER: u32 = 100_000;
 /// Reason code: what came back is not what was sent.
 const DIFFERS: &str = "differs";
 
-/// Takes one file step to its end. A failure of this file alone is an outcome.
+/// The end of a step, to be noted.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    end: UploadEnd,
+    settled: Settled,
+}
+
+/// Notes ends in one commit, and tells of them.
+///
+/// # Errors
+/// When the ledger fails.
+pub(crate) async fn note_ends(restore: &Restore, ended: Vec<Ended>) -> Result<(), Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let (ends, settled): (Vec<UploadEnd>, Vec<Settled>) =
+        ended.into_iter().map(|one| (one.end, one.settled)).unzip();
+    restore.ledger.finish_uploads(ends).await?;
+    for one in &settled {
+        restore.tell(one);
+    }
+    Ok(())
+}
+
+/// Sends the file of a step. A failure of this file alone is an end like others; without an end the ledger knows it already, or
+/// the run was stopped.
 ///
 /// # Errors
 /// When the token is refused or the ledger fails.
-pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -> Result<(), Error> {
+pub(crate) async fn send(
+    restore: &Restore,
+    mut work: UploadWork,
+    slot: usize,
+) -> Result<Option<Ended>, Error> {
     let Some(size) = work.size else {
-        return fail(restore, &work, "no-size", 0).await;
+        return Ok(Some(fail(&work, "no-size", 0)));
     };
     let mut copies = VecDeque::from_iter(work.stored_at.clone());
     let mut others_asked = false;
     let mut tries = 0;
     loop {
         let Choice::Send { name, renamed, over } = work.choice.clone() else {
-            return fail(restore, &work, "conflict", tries).await;
+            return Ok(Some(fail(&work, "conflict", tries)));
         };
         if restore.is_too_full(&work.parent.drive, size) {
-            return fail(restore, &work, ErrorKind::QuotaFull.code(), tries).await;
+            return Ok(Some(fail(&work, ErrorKind::QuotaFull.code(), tries)));
         }
         let Some(stored_at) = copies.front().cloned() else {
             if others_asked {
-                return fail(restore, &work, "damaged", tries).await;
+                return Ok(Some(fail(&work, "damaged", tries)));
             }
             others_asked = true;
             copies = other_copies(restore, &work, size).await;
@@ -76,7 +108,7 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
                     (None, true) => UploadOutcome::Renamed,
                     (None, false) => UploadOutcome::Restored,
                 };
-                return confirm(restore, &work, entry, &name, outcome, tries).await;
+                return Ok(confirm(restore, &work, entry, &name, outcome, tries).await);
             }
             Err(error) => error,
         };
@@ -94,17 +126,17 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
         match error.kind {
             ErrorKind::Unauthenticated => return Err(error.into()),
             // The start stands without an end: the next run looks.
-            ErrorKind::Cancelled => return Ok(()),
+            ErrorKind::Cancelled => return Ok(None),
             ErrorKind::QuotaFull => restore.note_full(&work.parent.drive, size),
             _ => {}
         }
         if !refused && !is_doubtful(&error.kind) {
-            return refuse(restore, &work, &error, tries).await;
+            return Ok(Some(refused_by(&work, &error, tries)));
         }
         match relist(restore, work.folder, &work.parent).await {
             Ok(()) => {}
             Err(Error::Drive(other)) if other.kind != ErrorKind::Unauthenticated => {
-                return refuse(restore, &work, &error, tries).await;
+                return Ok(Some(refused_by(&work, &error, tries)));
             }
             Err(other) => return Err(other),
         }
@@ -116,12 +148,12 @@ pub(crate) async fn send(restore: &Restore, mut work: UploadWork, slot: usize) -
             Some(Again::Work(again)) => work = *again,
             Some(Again::Settled(settled)) => {
                 restore.tell(&settled);
-                return Ok(());
+                return Ok(None);
             }
-            None => return Ok(()),
+            None => return Ok(None),
         }
         if tries >= restore.options.attempts {
-            return refuse(restore, &work, &error, tries).await;
+            return Ok(Some(refused_by(&work, &error, tries)));
         }
         restore.ledger.flush().await?;
     }
@@ -187,7 +219,7 @@ async fn confirm(
     name: &str,
     mut outcome: UploadOutcome,
     tries: u32,
-) -> Result<(), Error> {
+) -> Option<Ended> {
     if entry.size.is_none()
         && let Ok(told) = restore.drive.stat(&entry).await
     {
@@ -195,7 +227,7 @@ async fn confirm(
     }
     if entry.size != work.size {
         take_back(restore, work, &entry, outcome).await;
-        return fail(restore, work, "size-differs", tries).await;
+        return Some(fail(work, "size-differs", tries));
     }
     let mut reason = "";
     if !same_text(&entry.name, name) {
@@ -206,7 +238,7 @@ async fn confirm(
         && let Err(why) = check_back(restore, work, &entry).await
     {
         if why == ErrorKind::Cancelled.code() {
-            return Ok(());
+            return None;
         }
         if why == DIFFERS {
             take_back(restore, work, &entry, outcome).await;
@@ -215,7 +247,7 @@ async fn confirm(
             &subject(work),
             &format!("its upload could not be checked back: {why}"),
         );
-        return fail(restore, work, &format!("check-back: {why}"), tries).await;
+        return Some(fail(work, &format!("check-back: {why}"), tries));
     }
     let end = UploadEnd {
         no: work.no,
@@ -229,9 +261,10 @@ async fn confirm(
             sha256: work.sha256.clone(),
         })),
     };
-    restore.ledger.finish_uploads(vec![end]).await?;
-    restore.tell(&settled_as(work, outcome, reason));
-    Ok(())
+    Some(Ended {
+        end,
+        settled: settled_as(work, outcome, reason),
+    })
 }
 
 /// Removes an upload that is not what was sent. One that went over an earlier content is left: its history holds that.
@@ -268,27 +301,16 @@ async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Resu
     }
 }
 
-/// Ends a step that the service did not take, with what it said.
-pub(super) async fn refuse(
-    restore: &Restore,
-    work: &UploadWork,
-    error: &drive::Error,
-    tries: u32,
-) -> Result<(), Error> {
-    end_failed(restore, work, error.kind.code(), error.to_string(), tries).await
+/// The end of a step that the service did not take, with what it said.
+pub(super) fn refused_by(work: &UploadWork, error: &drive::Error, tries: u32) -> Ended {
+    failed(work, error.kind.code(), error.to_string(), tries)
 }
 
-async fn fail(restore: &Restore, work: &UploadWork, reason: &str, tries: u32) -> Result<(), Error> {
-    end_failed(restore, work, reason, String::new(), tries).await
+fn fail(work: &UploadWork, reason: &str, tries: u32) -> Ended {
+    failed(work, reason, String::new(), tries)
 }
 
-async fn end_failed(
-    restore: &Restore,
-    work: &UploadWork,
-    reason: &str,
-    message: String,
-    tries: u32,
-) -> Result<(), Error> {
+fn failed(work: &UploadWork, reason: &str, message: String, tries: u32) -> Ended {
     let end = UploadEnd {
         no: work.no,
         outcome: UploadOutcome::Failed,
@@ -297,13 +319,11 @@ async fn end_failed(
         attempts: tries,
         sent: None,
     };
-    restore.ledger.finish_uploads(vec![end]).await?;
     let settled = Settled {
         message,
         ..settled_as(work, UploadOutcome::Failed, reason)
     };
-    restore.tell(&settled);
-    Ok(())
+    Ended { end, settled }
 }
 
 pub(super) fn settled_as(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
