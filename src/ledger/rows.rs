@@ -14,25 +14,37 @@ use crate::path::DrivePath;
 /// the pages of the file may (SQLite documentation, PRAGMA cache_size).
 const TEMPORARY_KIB: i64 = 512;
 
+/// Rows that are handed on together: a thread that takes them is woken once for so many.
+const ROWS_TOGETHER: usize = 256;
+
 impl Ledger {
-    /// Hands every row to `take`, drive by drive in code-point order and by path within each, and returns the totals.
-    /// An item whose outcome is not known counts as failed with the reason `not-reached`.
+    /// Hands all rows to `take`, at most [`ROWS_TOGETHER`] at a time, drive by drive in code-point order and by path within
+    /// each, and returns the totals. An item whose outcome is not known counts as failed with the reason `not-reached`.
     ///
     /// # Errors
     /// The ledger's own, or the first of `take`, as the inner result.
     pub async fn rows<E: Send + 'static>(
         &self,
-        mut take: impl FnMut(&Row) -> std::result::Result<(), E> + Send + 'static,
+        mut take: impl FnMut(Vec<Row>) -> std::result::Result<(), E> + Send + 'static,
     ) -> Result<std::result::Result<Totals, E>> {
         self.change(move |transaction| {
             let mut totals = Totals::default();
             transaction.pragma_update(Some("temp"), "cache_size", -TEMPORARY_KIB)?;
+            let mut gathered = Vec::with_capacity(ROWS_TOGETHER);
             let taken = all_rows(transaction, |row| {
-                totals.add(row);
-                take(row)
+                totals.add(&row);
+                gathered.push(row);
+                if gathered.len() < ROWS_TOGETHER {
+                    return Ok(());
+                }
+                take(std::mem::replace(
+                    &mut gathered,
+                    Vec::with_capacity(ROWS_TOGETHER),
+                ))
             });
             transaction.pragma_update(Some("temp"), "cache_size", -known::CACHE_KIB)?;
-            Ok(taken?.map(|()| totals))
+            let last = taken?.and_then(|()| take(gathered));
+            Ok(last.map(|()| totals))
         })
         .await
     }
@@ -98,7 +110,7 @@ impl Ledger {
 /// ids, each from another page.
 fn all_rows<E>(
     transaction: &Transaction<'_>,
-    mut take: impl FnMut(&Row) -> std::result::Result<(), E>,
+    mut take: impl FnMut(Row) -> std::result::Result<(), E>,
 ) -> rusqlite::Result<std::result::Result<(), E>> {
     let mut statement = transaction.prepare(&format!(
         "SELECT {}, item.no, item.root FROM item NOT INDEXED CROSS JOIN root ON root.no = item.root
@@ -109,7 +121,7 @@ fn all_rows<E>(
     let mut item = items.next()?;
     for root in roots(transaction)? {
         if let Some(row) = root_row(transaction, &root)?
-            && let Err(error) = take(&row)
+            && let Err(error) = take(row)
         {
             return Ok(Err(error));
         }
@@ -123,7 +135,7 @@ fn all_rows<E>(
             if let Some(details) = &mut details {
                 details::add_to(details, root.no, found.get(AFTER_ROW)?, &mut row)?;
             }
-            if let Err(error) = take(&row) {
+            if let Err(error) = take(row) {
                 return Ok(Err(error));
             }
             item = items.next()?;

@@ -108,7 +108,10 @@ async fn ledger_with_root() -> (tempfile::TempDir, Ledger, i64) {
 async fn rows(ledger: &Ledger) -> Vec<Row> {
     let (sender, receiver) = sync_channel(10_000);
     let taken = ledger
-        .rows(move |row| sender.send(row.clone()).map_err(drop))
+        .rows(move |rows| {
+            rows.into_iter()
+                .try_for_each(|row| sender.send(row).map_err(drop))
+        })
         .await
         .unwrap();
     taken.unwrap();

@@ -251,9 +251,7 @@ async fn three_passes_with_changes_between_end_without_differences() {
 
 /// Runs `work` and ends whatever still runs then, as the end of a process does.
 fn process<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(work)
 }
 

@@ -1,5 +1,6 @@
 //! Ends a run: manifest, failures and tail are written, and the snapshot gets its name.
 
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::tz::TimeZone;
@@ -14,7 +15,7 @@ use crate::blocking::blocking;
 use crate::drive::Detail;
 use crate::job::{Depth, Job};
 use crate::ledger::Ledger;
-use crate::manifest::Outcome;
+use crate::manifest::{Outcome, Row};
 use crate::page::Aggregate;
 use crate::report::{Alarms, Report, Status};
 
@@ -215,6 +216,9 @@ async fn make_folders(run: &Run, ledger: &Ledger) -> Result<(), Error> {
     }
 }
 
+/// Portions of rows that wait for the manifest's writer at most.
+const GATHERED_ROWS: usize = 2;
+
 /// Failures for the summary: where, and why.
 type Failures = Vec<(String, String)>;
 
@@ -225,40 +229,44 @@ struct Rows {
     failures: Failures,
 }
 
+impl Rows {
+    fn begin(run: &Run, job: &Job) -> Result<Rows, archive::Error> {
+        Ok(Rows {
+            beside: Beside::begin(run, job)?,
+            writer: run.rows(job.bom)?,
+            failures: Failures::new(),
+        })
+    }
+
+    fn write(&mut self, run: &Run, row: &Row) -> Result<(), archive::Error> {
+        if row.outcome == Outcome::Failed && self.failures.len() < Report::FAILURES_SHOWN {
+            let place = format!("{}:{}", row.entry.drive, row.path);
+            self.failures.push((place, row.reason.clone()));
+        }
+        self.beside
+            .write(row)
+            .map_err(|error| beside::failed(run, error))?;
+        self.writer.write(row)
+    }
+}
+
+/// Writes the manifest and what lies beside it, while the ledger's thread reads the rows that come next.
 async fn write_rows(run: &Run, ledger: &Ledger, job: &Job) -> Result<Rows, Error> {
-    let opened = {
-        let (run, job) = (run.clone(), job.clone());
-        blocking(move || -> Result<_, archive::Error> {
-            Ok(Rows {
-                beside: Beside::begin(&run, &job)?,
-                writer: run.rows(job.bom)?,
-                failures: Failures::new(),
-            })
-        })
-        .await?
-    };
-    // The ledger takes its closure over; what it fills comes back through here.
-    let shared = Arc::new(Mutex::new(Some(opened)));
-    let filled = Arc::clone(&shared);
-    let run = run.clone();
-    ledger
-        .rows(move |row| -> Result<(), archive::Error> {
-            let mut held = filled.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(rows) = held.as_mut() else {
-                return Ok(());
-            };
-            if row.outcome == Outcome::Failed && rows.failures.len() < Report::FAILURES_SHOWN {
-                let place = format!("{}:{}", row.entry.drive, row.path);
-                rows.failures.push((place, row.reason.clone()));
-            }
-            rows.beside
-                .write(row)
-                .map_err(|error| beside::failed(&run, error))?;
-            rows.writer.write(row)
-        })
-        .await??;
-    let held = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-    held.ok_or(Error::Lost("the manifest's writer"))
+    let (sender, receiver) = sync_channel::<Vec<Row>>(GATHERED_ROWS);
+    let (run, job) = (run.clone(), job.clone());
+    let writing = blocking(move || {
+        let mut rows = Rows::begin(&run, &job)?;
+        for row in receiver.into_iter().flatten() {
+            rows.write(&run, &row)?;
+        }
+        Ok::<Rows, archive::Error>(rows)
+    });
+    // Sending fails when the writer has failed, which then tells why.
+    let reading = ledger.rows(move |rows| sender.send(rows).map_err(drop));
+    let (written, read) = futures::join!(writing, reading);
+    let rows = written?;
+    let _ = read?;
+    Ok(rows)
 }
 
 /// What is no failure and yet worth a word.

@@ -213,7 +213,10 @@ async fn load(
             Basis::Listing(listing) => {
                 // The inner result only says that nobody reads any more.
                 let _ = listing
-                    .rows(move |row| sender.send(Ok(row.clone())).map_err(drop))
+                    .rows(move |rows| {
+                        rows.into_iter()
+                            .try_for_each(|row| sender.send(Ok(row)).map_err(drop))
+                    })
                     .await?;
                 Ok(())
             }
