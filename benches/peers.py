@@ -106,10 +106,10 @@ def rclone(source, target, nginx):
     return measured([RCLONE, "copy", str(source), str(target), *options], [nginx], PACE)
 
 
-def rclone_with_hashes(source, target, nginx):
-    """A copy and the SHA-256 of each file of it, which drivejob's manifest holds as well."""
+def rclone_with_hashes(source, target, nginx, local):
+    """A copy, and the SHA-256 of each file of its local side: drivejob makes or proves the same hash on the way."""
     copied = rclone(source, target, nginx)
-    hashed = measured([RCLONE, "hashsum", "sha256", str(target), "-q", "--config", "/dev/null"], [nginx], {})
+    hashed = measured([RCLONE, "hashsum", "sha256", str(local), "-q", "--config", "/dev/null"], [nginx], {})
     together = {key: copied[key] + hashed[key] for key in ["wall", "cpu", "server"]}
     return together | {"memory": max(copied["memory"], hashed["memory"])}
 
@@ -165,7 +165,9 @@ def download(name, top):
 
     peers = {
         "rclone": lambda turn: rclone(remote(), target("rclone", turn), nginx),
-        "rclone+sum": lambda turn: rclone_with_hashes(remote(), target("rclone+sum", turn), nginx),
+        "rclone+sum": lambda turn: rclone_with_hashes(
+            remote(), target("rclone+sum", turn), nginx, target("rclone+sum", turn)
+        ),
     }
     for face in FACES:
         peers[face] = lambda turn, face=face: drivejob(
@@ -210,15 +212,21 @@ def upload(name, top):
         more = f'target = "{face}.toml"\nto = "folder:{face}-{turn}"\nresults = "{folder}/results-{face}-{turn}"\n'
         return drivejob(folder, face, "restore", archive, simulator, more)
 
-    def send(turn):
-        (served / f"run-{turn}").mkdir()
-        return rclone(source, remote(f"run-{turn}"), nginx)
+    def place(peer, turn):
+        return f"{peer}-{turn}"
+
+    def send(peer, turn):
+        (served / place(peer, turn)).mkdir()
+        target = remote(place(peer, turn))
+        if peer == "rclone":
+            return rclone(source, target, nginx)
+        return rclone_with_hashes(source, target, nginx, source)
 
     def remove(peer, turn):
-        if name != "small" and peer == "rclone":
-            shutil.rmtree(served / f"run-{turn}")
+        if name != "small" and peer not in FACES:
+            shutil.rmtree(served / place(peer, turn))
 
-    peers = {"rclone": send}
+    peers = {peer: lambda turn, peer=peer: send(peer, turn) for peer in ["rclone", "rclone+sum"]}
     for face in FACES:
         peers[face] = lambda turn, face=face: restore(face, turn)
     try:
