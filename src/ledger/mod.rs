@@ -113,7 +113,16 @@ type Answer = Box<dyn FnOnce(std::result::Result<(), &rusqlite::Error>) + Send>;
 enum Order {
     Change(Change),
     Flush(oneshot::Sender<std::result::Result<(), String>>),
-    Close(oneshot::Sender<()>),
+    Close(Closing, oneshot::Sender<()>),
+}
+
+/// What a file is closed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// To be opened again: all that is in the log moves to the file.
+    Kept,
+    /// To be removed.
+    Left,
 }
 
 /// A handle on the state of one run. Cloning is cheap; the file is closed when the last handle is gone.
@@ -252,8 +261,17 @@ impl Ledger {
 
     /// Waits until the file is closed. What other handles still ask for afterwards fails.
     pub async fn close(self) {
+        self.end(Closing::Kept).await;
+    }
+
+    /// As [`Ledger::close`], for a file that is removed next: its log stays beside it.
+    pub async fn leave(self) {
+        self.end(Closing::Left).await;
+    }
+
+    async fn end(self, closing: Closing) {
         let (sender, receiver) = oneshot::channel();
-        if self.orders.send(Order::Close(sender)).await.is_ok() {
+        if self.orders.send(Order::Close(closing, sender)).await.is_ok() {
             let _ = receiver.await;
         }
     }
@@ -316,12 +334,12 @@ fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
     while inbox.blocking_recv_many(&mut waiting, CHANGES_PER_COMMIT) > 0 {
         let mut changes = Vec::with_capacity(waiting.len());
         let mut flushes = Vec::new();
-        let mut closing = None;
+        let mut ending = None;
         for order in waiting.drain(..) {
             match order {
                 Order::Change(change) => changes.push(change),
                 Order::Flush(sender) => flushes.push(sender),
-                Order::Close(sender) => closing = Some(sender),
+                Order::Close(closing, sender) => ending = Some((closing, sender)),
             }
         }
         commit(&mut connection, changes);
@@ -333,7 +351,11 @@ fn serve(mut connection: Connection, mut inbox: mpsc::Receiver<Order>) {
                 let _ = sender.send(outcome.clone());
             }
         }
-        if let Some(sender) = closing {
+        if let Some((closing, sender)) = ending {
+            if closing == Closing::Left {
+                // Where it is refused, the log moves to a file that goes with it.
+                let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
             drop(connection);
             let _ = sender.send(());
             return;

@@ -329,6 +329,27 @@ async fn files_are_where_they_were_put_at_home_or_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_state_that_is_left_keeps_its_log_and_loses_nothing() {
+    let (folder, ledger, root) = ledger_with_root().await;
+    let page = vec![file("1", "b")];
+    ledger
+        .apply_page(root, page, vec![], more(), at(1))
+        .await
+        .unwrap();
+    let before = rows(&ledger).await;
+    let (path, log) = (
+        folder.path().join("ledger.sqlite"),
+        folder.path().join("ledger.sqlite-wal"),
+    );
+    ledger.leave().await;
+    assert!(log.metadata().unwrap().len() > 0);
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(rows(&ledger).await, before);
+    ledger.close().await;
+    assert!(!log.exists());
+}
+
+#[tokio::test]
 async fn a_state_that_is_closed_is_on_the_disk_and_reads_whole() {
     let (folder, ledger, _) = ledger_with_root().await;
     let other = ledger.clone();

@@ -61,19 +61,22 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
             .warnings
             .extend(connect::login_warning(&config, session.host.clock.now()));
     }
-    // Until it is closed, its files must neither be removed nor be opened by another run of this process.
-    ledger.close().await;
     let is_over = match &ended {
         Ok(report) => report.snapshot.is_some(),
         // Nobody can carry on from a state that does not read.
         Err(Error::Ledger(error)) => error.is_damaged(),
         Err(_) => false,
     };
+    // Until it is closed, its files must neither be removed nor be opened by another run of this process.
     if is_over {
+        ledger.leave().await;
         let done = archive.clone();
         blocking(move || done.discard()).await?;
-    } else if let Err(error) = blocking(move || begun_run.seal_state()).await {
-        tracing::warn!(%error, "the state of this run cannot be sealed");
+    } else {
+        ledger.close().await;
+        if let Err(error) = blocking(move || begun_run.seal_state()).await {
+            tracing::warn!(%error, "the state of this run cannot be sealed");
+        }
     }
     if let Ok(report) = &mut ended
         && report.snapshot.is_some()

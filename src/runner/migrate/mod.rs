@@ -133,7 +133,7 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
     );
     conclude(session, &sides, &passed, &mut report).await?;
     // The state can go only when nothing holds it open.
-    begun.ledger.close().await;
+    begun.ledger.leave().await;
     blocking(move || archive.discard()).await?;
     Ok(report)
 }

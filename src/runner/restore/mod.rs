@@ -90,7 +90,7 @@ pub(super) async fn run(session: &Session, options: &RestoreOptions) -> Result<R
     session.add_figures(&mut report);
     write_summary(&results, &report).await?;
     // The state can go only when nothing holds it open.
-    ledger.close().await;
+    ledger.leave().await;
     blocking(move || archive.drop_job_state(&state)).await?;
     Ok(report)
 }
