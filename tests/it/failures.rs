@@ -52,7 +52,7 @@ const ROWS: &[Row] = &[
     (23, "coverage hole", &[("tests/it/tenant/scale.rs", "f23_what_cannot_be_read_is_named_and_holds_nothing_up"), ("tests/it/tenant/scopes.rs", "a_drive_that_is_named_and_not_there_makes_the_run_partial")]),
     (24, "backup that destroys local data", &[(HERE, "f24_a_backup_takes_nothing_away")]),
     (25, "permission restore widens or locks access", &[(HERE, "f25_a_restore_changes_no_permission_unasked"), (HERE, "f25_a_restore_into_a_shared_drive_changes_no_permission_unasked"), ("tests/it/permissions.rs", "without_a_plan_that_was_shown_the_first_run_only_shows_it"), ("tests/it/permissions.rs", "who_is_not_mapped_is_told_and_what_is_not_shut_lets_nobody_in"), ("tests/it/permissions.rs", "permissions_are_set_only_after_their_plan_was_shown")]),
-    (26, "content changed by the server", &[("src/restore/tests.rs", "f26_a_share_is_downloaded_again_and_compared"), ("src/verify/tests/spot.rs", "bytes_that_changed_without_a_word_differ_and_a_restarted_download_counts_from_its_restart")]),
+    (26, "content changed by the server", &[("src/restore/tests/mod.rs", "f26_a_share_is_downloaded_again_and_compared"), ("src/verify/tests/spot.rs", "bytes_that_changed_without_a_word_differ_and_a_restarted_download_counts_from_its_restart")]),
     (27, "index or database is the weak spot", &[("tests/it/damage.rs", "f27_the_state_folder_can_be_done_without"), ("tests/it/damage.rs", "a_damaged_unfinished_run_never_stands_in_the_way"), ("tests/it/state.rs", "what_is_damaged_after_a_kill_is_noticed")]),
 ];
 
