@@ -363,6 +363,14 @@ mod tests {
             ("1.5GB", Some(1_500_000_000)),
             ("10GiB", Some(10 << 30)),
             ("0.5KiB", Some(512)),
+            ("2kB", Some(2_000)),
+            ("3TB", Some(3_000_000_000_000)),
+            ("4MiB", Some(4_194_304)),
+            ("5TiB", Some(5_497_558_138_880)),
+            ("1.000000001GB", Some(1_000_000_001)),
+            ("1.0000000001GB", None),
+            ("1.GB", None),
+            (".5GB", None),
             ("16777216TiB", None),
             ("", None),
             ("MB", None),
@@ -505,6 +513,19 @@ mod tests {
             closes(&weekend, "2026-11-28T15:00:00Z").as_deref(),
             Some("2026-11-28T16:00:00Z")
         );
+        // One that closes on the day it opens.
+        let noon = window("09:00-17:30").unwrap();
+        assert_eq!(
+            closes(&noon, "2026-11-23T08:29:59Z").as_deref(),
+            Some("2026-11-23T08:30:00Z")
+        );
+        assert_eq!(closes(&noon, "2026-11-23T08:30:00Z"), None);
+        let short = Window {
+            end: WindowEnd::After(Duration::from_secs(3 * 3600 + 5 * 60 + 59)),
+            ..noon.clone()
+        };
+        let printed = [night.to_string(), noon.to_string(), short.to_string()];
+        assert_eq!(printed, ["22:00-05:30", "09:00-17:30", "09:00 for 3 h 05 min"]);
         for wrong in ["", "01:00", "01:00-01:00", "01:00-25:00", "1-2"] {
             assert_eq!(window(wrong), None, "{wrong}");
         }
