@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::drive::ErrorKind;
 use crate::entry::{Access, Entry, OnConflict};
 use crate::id::Family;
-use crate::ledger::{Done, ListedAs, NewRoot, Placement};
+use crate::ledger::{Again, Choice, Done, ListedAs, NewRoot, Placement};
 use crate::monitor::Silent;
 use crate::restore::testing::{Death, Fault, Folder, MemoryDrive, sha256};
 use crate::stop::Clock;
@@ -337,6 +338,82 @@ async fn a_file_is_uploaded_as_soon_as_it_is_stored() {
     let (pass, ()) = tokio::join!(running, feeding);
     assert!(pass.is_finished);
     case.assert_same("end").await;
+}
+
+#[tokio::test]
+async fn a_content_whose_overwriting_is_in_doubt_is_looked_at_and_sent_once() {
+    let unavailable = Fault::Refuse(ErrorKind::Unavailable { retry_after: None });
+    for (fault, uploads) in [(Fault::LoseAnswer, 1), (unavailable, 2)] {
+        let mut case = Move::new();
+        let file = case.put(&old(), "f", Some(("first", 1)));
+        case.pass().await;
+        case.source.change(&file, "second", 2);
+        case.target.calls();
+        case.target.fault("upload", 1, fault.clone());
+        let pass = case.pass().await;
+        assert_eq!((pass.refilled, pass.not_followed), (1, 0), "{fault:?}");
+        assert_eq!(case.target.tree(NEW), ["/f=second@2"], "{fault:?}");
+        assert_eq!(case.target.calls()["upload"], uploads, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_look_at_a_content_that_shall_follow_leaves_what_others_did() {
+    type Doing = fn(&MemoryDrive, &Entry);
+    let nothing: Doing = |_, _| {};
+    let cases: [(&str, Doing, &str); 4] = [
+        ("nothing happened", nothing, "send over"),
+        (
+            "it arrived",
+            |drive, there| drive.change(there, "second", 2),
+            "overwritten",
+        ),
+        (
+            "it was changed",
+            |drive, there| drive.change(there, "by people", 9),
+            "skipped target-changed",
+        ),
+        (
+            "it was moved",
+            |drive, there| drive.rename(there, &MemoryDrive::root(NEW).entry, "elsewhere"),
+            "skipped target-moved",
+        ),
+    ];
+    for (what, doing, expected) in cases {
+        let mut case = Move::new();
+        let file = case.put(&old(), "f", Some(("first", 1)));
+        case.pass().await;
+        case.source.change(&file, "second", 2);
+        case.target.calls();
+        case.target.fault("upload", 1, Fault::Refuse(ErrorKind::Denied));
+        case.pass().await;
+        doing(&case.target, &case.target.find(NEW, "/f"));
+        let journal = case.journal();
+        let work = journal.follows(0, 1).await.unwrap().remove(0);
+        let naming = case.options.restore.naming;
+        let listing = journal.begin_there(work.folder).await.unwrap();
+        let page = case.target.children(&work.parent, None).await.unwrap();
+        journal
+            .add_there(work.folder, listing, page.entries, naming.fold)
+            .await
+            .unwrap();
+        journal.end_there(work.folder, listing).await.unwrap();
+        let found = match journal.decide_upload(work.no, naming, false).await.unwrap() {
+            Some(Again::Work(work)) => match work.choice {
+                Choice::Send {
+                    name,
+                    renamed: false,
+                    over: Some(_),
+                } if name == "f" => "send over".to_owned(),
+                other => format!("{other:?}"),
+            },
+            Some(Again::Settled(settled)) => format!("{} {}", settled.outcome.as_str(), settled.reason)
+                .trim_end()
+                .to_owned(),
+            None => "nothing".to_owned(),
+        };
+        assert_eq!(found, expected, "{what}");
+    }
 }
 
 #[tokio::test]

@@ -323,6 +323,15 @@ impl Ledger {
                  AND parent IN (SELECT no FROM upload WHERE kind = 1 AND state = ?3)",
                 params![READY, WAITING, DONE],
             )?;
+            // What lies in a folder that is not tried again would wait without end.
+            transaction.execute(
+                "WITH RECURSIVE below (no) AS (
+                     SELECT u.no FROM upload AS u JOIN upload AS p ON p.no = u.parent
+                     WHERE u.state = ?1 AND p.state = ?2
+                     UNION ALL SELECT u.no FROM upload AS u JOIN below ON u.parent = below.no WHERE u.state = ?1)
+                 UPDATE upload SET state = ?2, outcome = ?3, reason = ?4 WHERE no IN (SELECT no FROM below)",
+                params![WAITING, ENDED, failed, ends::PARENT],
+            )?;
             Ok(())
         })
         .await

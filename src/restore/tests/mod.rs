@@ -250,6 +250,58 @@ async fn one_file_takes_only_the_folders_above_it_along() {
 }
 
 #[tokio::test]
+async fn folders_that_the_manifest_lacks_are_made_up_from_the_path() {
+    let mut source = Source::new(&["/a/", "/a/b/c/f=f@1", "/a/b/g=g@2", "/x/h=h@3"]);
+    // As in a manifest that a filter thinned out: their parents have ids, and no rows.
+    for row in &mut source.rows[1..] {
+        row.entry.parent_id = Some(FileId::new("not here"));
+    }
+    let drive = MemoryDrive::new();
+    let ledger = source.ledger("ledger");
+    let summary = source.run(&drive, &ledger, &skip()).await;
+    assert_eq!(summary.verdict(), Verdict::Complete);
+    let tree = [
+        "/a/",
+        "/a/b/",
+        "/a/b/c/",
+        "/a/b/c/f=f@1",
+        "/a/b/g=g@2",
+        "/x/",
+        "/x/h=h@3",
+    ];
+    assert_eq!(drive.tree("users/new"), tree);
+    assert_eq!(drive.calls()["create_folder"], 4);
+}
+
+#[tokio::test]
+async fn a_folder_whose_name_is_too_long_takes_what_is_in_it_along() {
+    let long = "n".repeat(201);
+    let inside = [
+        format!("/{long}/"),
+        format!("/{long}/d/"),
+        format!("/{long}/d/f=f@1"),
+    ];
+    let source = Source::new(&["/g=g@2", &inside[0], &inside[1], &inside[2]]);
+    let drive = MemoryDrive::new();
+    let ledger = source.ledger("ledger");
+    // Neither the first run nor one that goes on leaves anything open.
+    for _ in 0..2 {
+        let summary = source.run(&drive, &ledger, &skip()).await;
+        assert_eq!(summary.verdict(), Verdict::Partial);
+        assert_eq!(
+            outcomes(&ledger).await,
+            [
+                "/g restored  g".to_owned(),
+                format!("/{long} failed name-too-long"),
+                format!("/{long}/d failed parent-not-restored"),
+                format!("/{long}/d/f failed parent-not-restored"),
+            ]
+        );
+        assert_eq!(drive.tree("users/new"), ["/g=g@2"]);
+    }
+}
+
+#[tokio::test]
 async fn a_plan_tells_everything_that_hinders() {
     let mut source = Source::new(&["/Twin=1@1", "/twin=1@1", "/twin=2@1"]);
     let long = "n".repeat(201);
