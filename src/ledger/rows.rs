@@ -18,8 +18,8 @@ const TEMPORARY_KIB: i64 = 512;
 const ROWS_TOGETHER: usize = 256;
 
 impl Ledger {
-    /// Hands all rows to `take`, at most [`ROWS_TOGETHER`] at a time, drive by drive in code-point order and by path within
-    /// each, and returns the totals. An item whose outcome is not known counts as failed with the reason `not-reached`.
+    /// Hands all rows to `take`, some hundreds at a time, drive by drive in code-point order and by path within each, and
+    /// returns the totals. An item whose outcome is not known counts as failed with the reason `not-reached`.
     ///
     /// # Errors
     /// The ledger's own, or the first of `take`, as the inner result.
