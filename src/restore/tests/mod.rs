@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::testing::{Death, Fault, Folder, MemoryDrive, sha256};
 use super::*;
 use crate::drive::ErrorKind;
-use crate::entry::{Entry, Root};
+use crate::entry::{Entry, Kind, Root};
 use crate::id::FileId;
 use crate::manifest::{Outcome, Row};
 use crate::monitor::Silent;
