@@ -201,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn ids_print_as_they_are_and_a_root_is_known() {
+        let ids = [FileId::new("a b").to_string(), RunId::new("r1").to_string()];
+        assert_eq!(ids, ["a b", "r1"]);
+        assert_eq!(RunId::new("r1").as_str(), "r1");
+        assert!(FileId::new(FileId::ROOT).is_root());
+        assert!(!FileId::new("a b").is_root());
+    }
+
+    #[test]
     fn a_drive_knows_its_family() {
         for (word, family) in [
             ("me", Family::MyDrive),

@@ -246,6 +246,35 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_drop_is_told_with_both_sides() {
+        let held = |files, bytes| Held { files, bytes };
+        assert_eq!(drop_of(held(10, 100), held(5, 50), 0.5), None);
+        let drop = drop_of(held(10, 100), held(4, 99), 0.5).unwrap();
+        assert_eq!(
+            drop.to_string(),
+            "the newest complete snapshot holds 4 files and 99 bytes, the one before 10 files and 100 bytes"
+        );
+    }
+
+    #[test]
+    fn reasons_have_words_of_their_own() {
+        let words = [
+            (Reason::NewestComplete, "newest-complete"),
+            (Reason::Last, "last"),
+            (Reason::Daily, "daily"),
+            (Reason::Weekly, "weekly"),
+            (Reason::Monthly, "monthly"),
+            (Reason::Yearly, "yearly"),
+            (Reason::NewerPartial, "newer-partial"),
+            (Reason::OldPartial, "old-partial"),
+            (Reason::NotWanted, "not-wanted"),
+        ];
+        for (reason, word) in words {
+            assert_eq!((reason.as_str(), reason.to_string().as_str()), (word, word));
+        }
+    }
+
     fn zone(name: &str) -> TimeZone {
         TimeZone::get(name).unwrap()
     }
