@@ -472,6 +472,7 @@ mod tests {
             ("cache/", "/cache/", true, true),
             ("cache/", "/a/cache/x", true, true),
             ("cache/", "/a/cache", false, true),
+            ("odd:/name", "/odd:/name", true, true),
             ("/a*b", "/ab", true, true),
             ("/a*b*c", "/aXbXbXc", true, true),
             ("/a*b*c", "/aXbX", false, false),
@@ -520,6 +521,7 @@ mod tests {
         assert!(glob.covers(&DriveId::new("sharedrives/@21"), "/Old/a", false));
         assert!(!glob.covers(&DriveId::new("me"), "/Old/a", false));
         assert!(!glob.covers(&DriveId::new("users/u/sharedfolders/5"), "/Old/a", false));
+        assert_eq!(glob.as_str(), "sharedrives/*:/Old/**");
         let own = Glob::new("me:/*.tmp").unwrap();
         assert!(own.covers(&DriveId::new("me"), "/a.tmp", false));
         assert!(!own.covers(&DriveId::new("me"), "/b/a.tmp", false));
