@@ -192,6 +192,9 @@ impl RootFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Entry;
+    use crate::id::FileId;
+    use crate::path::DrivePath;
 
     fn green() -> RootFacts {
         RootFacts {
@@ -215,6 +218,78 @@ mod tests {
             root_failure: None,
             details_failed: 0,
         }
+    }
+
+    fn row(kind: Kind, size: u64, outcome: Outcome) -> Row {
+        let mut entry = Entry::root(DriveId::new("me"), FileId::new("x"));
+        entry.kind = kind;
+        entry.size = Some(size);
+        Row {
+            entry,
+            drive_name: "me".to_owned(),
+            path: DrivePath::from_text("/x"),
+            outcome,
+            reason: String::new(),
+            sha256: None,
+            stored_at: None,
+            attempts: 1,
+        }
+    }
+
+    #[test]
+    fn totals_add_up_by_outcome() {
+        let mut totals = Totals::default();
+        for (kind, size, outcome) in [
+            (Kind::File, 10, Outcome::Stored),
+            (Kind::File, 5, Outcome::Stored),
+            (Kind::File, 7, Outcome::Reused),
+            (Kind::Folder, 0, Outcome::Stored),
+            (Kind::Folder, 0, Outcome::Stored),
+            (Kind::Folder, 0, Outcome::Reused),
+            (Kind::File, 9, Outcome::Failed),
+            (Kind::File, 1, Outcome::Failed),
+            (Kind::Folder, 0, Outcome::Failed),
+        ] {
+            totals.add(&row(kind, size, outcome));
+        }
+        assert_eq!(
+            (totals.rows, totals.files, totals.folders, totals.bytes),
+            (9, 5, 4, 32)
+        );
+        let held = Count {
+            files: 3,
+            folders: 3,
+            bytes: 22,
+        };
+        assert_eq!(totals.held(), held);
+        assert_eq!(totals.failures(), 3);
+        assert_eq!(Totals::default().failures(), 0);
+    }
+
+    #[test]
+    fn one_folder_is_told_as_one() {
+        let gaps = |failed, open| {
+            let facts = RootFacts {
+                folders_failed: failed,
+                folders_open: open,
+                ..green()
+            };
+            facts.gaps()
+        };
+        assert_eq!(
+            gaps(1, 1),
+            [
+                "1 folder could not be listed",
+                "1 folder was not listed to the end"
+            ]
+        );
+        assert_eq!(
+            gaps(2, 3),
+            [
+                "2 folders could not be listed",
+                "3 folders were not listed to the end"
+            ]
+        );
     }
 
     #[test]
