@@ -31,6 +31,7 @@ use self::terminal::Terminal;
 /// The program: reads the command line, does what it says, and says how it went.
 pub fn main() -> std::process::ExitCode {
     memory::keep_private();
+    memory::keep_freed();
     run().into()
 }
 
