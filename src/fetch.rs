@@ -1,10 +1,12 @@
 //! Gets the bytes of one file into a snapshot, from an earlier snapshot or from the drive.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use tokio::task::JoinHandle;
 
-use crate::archive::{self, LocalPath, ReuseError, Run, Staged, Stored};
+use crate::archive::{self, Checkpoint, LocalPath, ReuseError, Run, Staged, Stored};
 use crate::blocking::{blocking, finished};
 use crate::drive::{self, Drive, ErrorKind, Piece};
 use crate::entry::Entry;
@@ -161,7 +163,7 @@ impl Fetch<'_> {
     /// # Errors
     /// When the token is refused or the archive cannot be written.
     pub async fn fetch(&self, work: &Work) -> Result<Fetched, Error> {
-        let mut entry = work.entry.clone();
+        let mut entry = Cow::Borrowed(&work.entry);
         if entry.size.is_none() {
             // Without a size nothing would tell a content that was cut short.
             self.refresh(&mut entry).await;
@@ -264,14 +266,14 @@ impl Fetch<'_> {
     }
 
     /// Takes over what the service says of the file now, if it says anything.
-    async fn refresh(&self, entry: &mut Entry) {
+    async fn refresh(&self, entry: &mut Cow<'_, Entry>) {
         if let Ok(now) = self.drive.stat(entry).await {
             take_over(entry, now);
         }
     }
 
     /// Whether the file is another than it was, as the service now tells it; it is then taken over.
-    async fn has_changed(&self, entry: &mut Entry) -> bool {
+    async fn has_changed(&self, entry: &mut Cow<'_, Entry>) -> bool {
         match self.drive.stat(entry).await {
             Ok(now) if differs(&now, entry) => {
                 take_over(entry, now);
@@ -382,7 +384,8 @@ fn failed(work: &Work, attempts: u32, reason: &str, message: String) -> Settled 
 }
 
 /// Takes over what the service says of a file now.
-fn take_over(entry: &mut Entry, now: Entry) {
+fn take_over(entry: &mut Cow<'_, Entry>, now: Entry) {
+    let entry = entry.to_mut();
     if differs(&now, entry) {
         entry.properties = now.properties;
     }
@@ -395,12 +398,14 @@ fn differs(now: &Entry, before: &Entry) -> bool {
 }
 
 /// What the ledger is told of a file that is stored, but for its hash and place.
-fn stored_as(work: &Work, entry: &mut Entry, size: u64, attempts: u32) -> Done {
-    // Where the listing told no size, the bytes do.
-    entry.size.get_or_insert(size);
+fn stored_as(work: &Work, entry: &mut Cow<'_, Entry>, size: u64, attempts: u32) -> Done {
+    if entry.size.is_none() {
+        // Where the listing told no size, the bytes do.
+        entry.to_mut().size = Some(size);
+    }
     Done {
         attempts,
-        changed: differs(entry, &work.entry).then(|| Box::new(entry.clone())),
+        changed: differs(entry, &work.entry).then(|| Box::new(Entry::clone(entry))),
         ..Done::new(work, Outcome::Stored)
     }
 }
@@ -414,13 +419,18 @@ struct Sink {
     portion: Vec<Bytes>,
     portion_bytes: usize,
     stage: Stage,
+    /// The last checkpoint, while it is written down.
+    keeping: Option<JoinHandle<Result<(), archive::Error>>>,
 }
 
 enum Stage {
     Memory,
     Idle(Staged),
-    Writing(JoinHandle<Result<Staged, archive::Error>>),
+    Writing(JoinHandle<Result<Written, archive::Error>>),
 }
+
+/// A staged file with one more portion, and a checkpoint where one is due.
+type Written = (Staged, Option<Checkpoint>);
 
 impl Sink {
     async fn open(run: &Run, entry: &Entry) -> Result<Sink, archive::Error> {
@@ -431,6 +441,7 @@ impl Sink {
             portion: Vec::new(),
             portion_bytes: 0,
             stage: Stage::Memory,
+            keeping: None,
         };
         if entry.size.is_none_or(|size| size > PORTION as u64) {
             let (run, key) = (run.clone(), sink.key.clone());
@@ -469,21 +480,33 @@ impl Sink {
                 for bytes in &portion {
                     staged.write(bytes)?;
                 }
-                if staged.len() / CHECKPOINT > before / CHECKPOINT {
-                    staged.checkpoint(&key)?;
-                }
-                Ok(staged)
+                let is_due = staged.len() / CHECKPOINT > before / CHECKPOINT;
+                let checkpoint = is_due.then(|| staged.checkpoint(&key)).transpose()?;
+                Ok((staged, checkpoint))
             }));
         }
         Ok(())
     }
 
-    /// Waits for the blocking thread and takes the staged file back.
+    /// Waits for the blocking thread and takes the staged file back. A checkpoint waits for the disk, and goes on beside.
     async fn settle(&mut self) -> Result<Option<Staged>, archive::Error> {
-        match std::mem::replace(&mut self.stage, Stage::Memory) {
-            Stage::Memory => Ok(None),
-            Stage::Idle(staged) => Ok(Some(staged)),
-            Stage::Writing(task) => finished(task).await.map(Some),
+        let (staged, checkpoint) = match std::mem::replace(&mut self.stage, Stage::Memory) {
+            Stage::Memory => return Ok(None),
+            Stage::Idle(staged) => return Ok(Some(staged)),
+            Stage::Writing(task) => finished(task).await?,
+        };
+        if let Some(checkpoint) = checkpoint {
+            self.kept().await?;
+            self.keeping = Some(tokio::task::spawn_blocking(move || checkpoint.keep()));
+        }
+        Ok(Some(staged))
+    }
+
+    /// Waits until the last checkpoint is written down, so that no more than one is under way.
+    async fn kept(&mut self) -> Result<(), archive::Error> {
+        match self.keeping.take() {
+            Some(task) => finished(task).await,
+            None => Ok(()),
         }
     }
 
@@ -492,6 +515,7 @@ impl Sink {
         self.portion.clear();
         self.portion_bytes = 0;
         if let Some(mut staged) = self.settle().await? {
+            self.kept().await?;
             let staged = blocking(move || staged.restart().map(|()| staged)).await?;
             self.stage = Stage::Idle(staged);
         }
@@ -503,6 +527,7 @@ impl Sink {
         let Some(mut staged) = self.settle().await? else {
             return Ok(Brought::Bytes(portion));
         };
+        self.kept().await?;
         let (local, modified) = (LocalPath::parse(local)?, entry.modified);
         let expected = Some(entry.size.unwrap_or(self.received));
         let publishing = blocking(move || {

@@ -47,7 +47,7 @@ pub use run::{Durability, Run, Unfinished};
 pub use seal::{SealFault, SealState};
 pub use side::{SideFile, SideName};
 pub use snapshot::{Damaged, Snapshot, Survey};
-pub use stage::{Staged, Stored};
+pub use stage::{Checkpoint, Staged, Stored};
 
 /// The archive format this program writes, and the newest it reads.
 pub const FORMAT: u32 = 1;

@@ -37,6 +37,19 @@ enum Fate {
     Gone,
 }
 
+/// How far a staged file was at one moment.
+#[derive(Debug)]
+#[must_use]
+pub struct Checkpoint {
+    run: Arc<Inner>,
+    file: File,
+    /// The name of the staged file.
+    of: String,
+    /// The name of its note.
+    name: String,
+    note: String,
+}
+
 /// A file that is in the run's snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -197,13 +210,13 @@ impl Staged {
         Ok(())
     }
 
-    /// Writes down how far the file is, so that a later process can go on from here: dropped after this, the file stays.
+    /// How far the file is, to be written down so that a later process can go on from here: dropped after that, the file stays.
+    /// Nothing is written before [`Checkpoint::keep`], which may run on another thread while the file grows.
     ///
     /// # Errors
     /// [`Error::Io`]
-    pub fn checkpoint(&mut self, key: &str) -> Result<(), Error> {
-        let run = Arc::clone(&self.run);
-        let staging = &run.staging;
+    pub fn checkpoint(&mut self, key: &str) -> Result<Checkpoint, Error> {
+        let staging = &self.run.staging;
         let (name, checkpoint) = partial_names(key);
         if self.name != name {
             self.forget_checkpoint();
@@ -215,26 +228,16 @@ impl Staged {
             self.name = name;
         }
         self.fate = Fate::Kept;
-        if run.durability == Durability::Grouped {
-            self.file
-                .sync_data()
-                .map_err(|error| self.refused("write", error))?;
-        }
-        // The hash proves the bytes, so that a torn note or lost bytes are found out when it is read.
-        forget(staging, &checkpoint);
-        let note = format!("{} {}\n", self.length, self.hasher.hex());
-        staging
-            .create(&checkpoint)
-            .and_then(|mut file| file.write_all(note.as_bytes()))
-            .map_err(|error| Error::io("write", run.staging_path(&checkpoint), error))
-    }
-
-    /// Leaves the file for a later process, which gets it from [`Run::partial`] under the same key.
-    ///
-    /// # Errors
-    /// [`Error::Io`]
-    pub fn keep_partial(mut self, key: &str) -> Result<(), Error> {
-        self.checkpoint(key)
+        Ok(Checkpoint {
+            run: Arc::clone(&self.run),
+            file: self
+                .file
+                .try_clone()
+                .map_err(|error| self.refused("open", error))?,
+            of: self.name.clone(),
+            name: checkpoint,
+            note: format!("{} {}\n", self.length, self.hasher.hex()),
+        })
     }
 
     /// Gives the file its place in the snapshot. Nothing is ever replaced: when the same bytes lie there already, they are taken as this file's.
@@ -296,6 +299,28 @@ impl Staged {
 
     fn refused(&self, action: &'static str, error: io::Error) -> Error {
         Error::io(action, self.run.staging_path(&self.name), error)
+    }
+}
+
+impl Checkpoint {
+    /// Waits until the bytes are on the disk and writes down how many they are. The file must not be published, restarted or
+    /// kept at another point meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Io`]
+    pub fn keep(self) -> Result<(), Error> {
+        let staging = &self.run.staging;
+        if self.run.durability == Durability::Grouped {
+            self.file
+                .sync_data()
+                .map_err(|error| Error::io("write", self.run.staging_path(&self.of), error))?;
+        }
+        // The hash proves the bytes, so that a torn note or lost bytes are found out when it is read.
+        forget(staging, &self.name);
+        staging
+            .create(&self.name)
+            .and_then(|mut file| file.write_all(self.note.as_bytes()))
+            .map_err(|error| Error::io("write", self.run.staging_path(&self.name), error))
     }
 }
 

@@ -80,7 +80,7 @@ fn a_half_file_goes_on_in_a_later_process() {
     let run = house.begin(NIGHT);
     let mut staged = run.stage().unwrap();
     staged.write(b"he").unwrap();
-    staged.checkpoint("id 5 bytes").unwrap();
+    staged.checkpoint("id 5 bytes").unwrap().keep().unwrap();
     staged.write(b"lost").unwrap();
     // Dropped as by a cancelled run; another file is left behind as by a killed one.
     drop(staged);
@@ -93,7 +93,11 @@ fn a_half_file_goes_on_in_a_later_process() {
     let mut staged = run.partial("id 5 bytes").unwrap().unwrap();
     assert_eq!(staged.len(), 2);
     staged.write(b"l").unwrap();
-    staged.keep_partial("id 5 bytes").unwrap();
+    // What comes after a checkpoint and before it is kept is no part of it.
+    let checkpoint = staged.checkpoint("id 5 bytes").unwrap();
+    staged.write(b"lost").unwrap();
+    checkpoint.keep().unwrap();
+    drop(staged);
     let mut staged = run.partial("id 5 bytes").unwrap().unwrap();
     assert_eq!(staged.len(), 3);
     staged.write(b"lo").unwrap();
@@ -107,14 +111,15 @@ fn a_half_file_goes_on_in_a_later_process() {
     for damage in [&b"hu"[..], b"h"] {
         let mut staged = run.stage().unwrap();
         staged.write(b"he").unwrap();
-        staged.keep_partial("k").unwrap();
+        staged.checkpoint("k").unwrap().keep().unwrap();
+        drop(staged);
         let [_, partial] = house.staged().try_into().unwrap();
         fs::write(house.path(".drivejob/run/staging").join(partial), damage).unwrap();
         assert!(run.partial("k").unwrap().is_none());
         assert!(house.staged().is_empty());
     }
     let mut staged = run.stage().unwrap();
-    staged.checkpoint("k").unwrap();
+    staged.checkpoint("k").unwrap().keep().unwrap();
     staged.restart().unwrap();
     drop(staged);
     assert!(house.staged().is_empty());

@@ -131,7 +131,8 @@ proptest! {
         let run = archive.begin(&head, Durability::None).unwrap();
         let mut staged = run.stage().unwrap();
         staged.write(&kept).unwrap();
-        staged.checkpoint("key").unwrap();
+        let checkpoint = staged.checkpoint("key").unwrap();
+        checkpoint.keep().unwrap();
         // What came after the checkpoint is torn off.
         staged.write(&more).unwrap();
         drop(staged);
