@@ -110,8 +110,8 @@ pub(super) fn to_row(
 
 /// Reads the facts of an entry back from their column.
 fn take_facts(row: &SqlRow<'_>, column: usize, entry: &mut Entry) -> rusqlite::Result<()> {
-    let text: String = row.get(column)?;
-    let facts = manifest::decode_facts(&text).map_err(|error| {
+    let text = row.get_ref(column)?.as_str()?;
+    let facts = manifest::decode_facts(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })?;
     entry.created = facts.created;

@@ -1,7 +1,9 @@
 //! What an entry says beyond its place, size and date, as one compact text for the run's state.
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{self, Deserializer, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -161,16 +163,28 @@ impl Serialize for Moment {
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Moment, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Second(i64),
-            Text(String),
-        }
-        match Form::deserialize(deserializer)? {
-            Form::Second(second) => Timestamp::from_second(second).map_err(D::Error::custom),
-            Form::Text(text) => text.parse().map_err(D::Error::custom),
-        }
-        .map(Moment)
+        deserializer.deserialize_any(ReadMoment).map(Moment)
+    }
+}
+
+struct ReadMoment;
+
+impl Visitor<'_> for ReadMoment {
+    type Value = Timestamp;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("seconds since 1970, or a time as text")
+    }
+
+    fn visit_i64<E: de::Error>(self, second: i64) -> Result<Timestamp, E> {
+        Timestamp::from_second(second).map_err(E::custom)
+    }
+
+    fn visit_u64<E: de::Error>(self, second: u64) -> Result<Timestamp, E> {
+        self.visit_i64(i64::try_from(second).map_err(E::custom)?)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
     }
 }

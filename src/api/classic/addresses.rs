@@ -78,10 +78,17 @@ impl Addresses {
 
     /// The text of an address, with the values put in and encoded.
     fn text(&self, name: &str, values: &[(&str, &str)]) -> String {
-        let mut text = self.templates.get(name).cloned().unwrap_or_default();
-        for (key, value) in values {
-            text = text.replace(&format!("{{{key}}}"), &encoded(value));
+        let mut rest = self.templates.get(name).map_or("", String::as_str);
+        let mut text = String::with_capacity(rest.len() + 80);
+        while let Some((before, key, after)) = next_place(rest) {
+            text.push_str(before);
+            match values.iter().find(|(known, _)| *known == key) {
+                Some((_, value)) => text.push_str(&encoded(value)),
+                None => text.extend(["{", key, "}"]),
+            }
+            rest = after;
         }
+        text.push_str(rest);
         text
     }
 
@@ -93,6 +100,13 @@ impl Addresses {
             .all(|(_, value)| fits(value))
             .then(|| with_query(&self.text(name, values), query))?
     }
+}
+
+/// The first name in braces, with what is before and behind it.
+fn next_place(template: &str) -> Option<(&str, &str, &str)> {
+    let (before, rest) = template.split_once('{')?;
+    let (key, after) = rest.split_once('}')?;
+    Some((before, key, after))
 }
 
 /// An address of the token endpoints.
