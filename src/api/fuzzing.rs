@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::http::{HeaderMap, HeaderName, HeaderValue};
+use super::items::{Item, read_list};
 use super::refusal::Refusal;
 use super::{body, classic, retry, v2};
 use crate::entry::Entry;
@@ -16,21 +17,23 @@ use crate::id::{DriveId, FileId};
 pub fn item(is_classic: bool, raw: Value) -> Result<Entry, Value> {
     let (drive, parent) = (DriveId::new("me"), FileId::new("parent"));
     let read = if is_classic {
-        classic::wire::entry(&drive, Some((&parent, "24101")), raw)
+        classic::wire::entry(&drive, Some((&parent, "24101")), raw.into())
     } else {
-        v2::wire::entry(&drive, Some(&parent), raw)
+        v2::wire::entry(&drive, Some(&parent), raw.into())
     };
     read.map_err(|broken| broken.raw)
 }
 
 /// The items of a page, when it is one.
-pub fn page(is_classic: bool, raw: Value) -> Option<Vec<Value>> {
-    if is_classic {
-        return Some(classic::wire::page(classic::wire::bare(raw).ok()?).ok()?.0);
-    }
-    let _ = v2::wire::quota(&raw);
-    v2::wire::next_cursor(&raw).ok()?;
-    v2::wire::items(raw, &["files"]).ok()
+pub fn page(is_classic: bool, json: &[u8]) -> Option<Vec<Value>> {
+    let list = read_list(json, if is_classic { "items" } else { "files" }).ok()?;
+    let _ = v2::wire::quota(&list.rest);
+    let items = if is_classic {
+        classic::wire::page(list).ok()?.0
+    } else {
+        v2::wire::page(list).ok()?.0
+    };
+    Some(items.into_iter().map(Item::into_value).collect())
 }
 
 /// What is shown of an answer that refuses.

@@ -22,6 +22,7 @@ mod classic;
 pub mod fuzzing;
 mod http;
 mod http_ping;
+mod items;
 mod outgoing;
 mod pace;
 mod read;

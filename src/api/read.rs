@@ -5,6 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Map, Value};
 
+use super::items::Item;
+
 /// Pages in a row that bring nothing new before a list counts as running in a circle: as many as a walk allows.
 const STALE_PAGES: u32 = 10;
 
@@ -91,15 +93,15 @@ pub(super) fn as_it_is(value: &Value) -> Option<Value> {
 
 /// The fields of an object while they are read one by one; what no one took is kept.
 pub(super) struct Fields<'a> {
-    all: &'a Map<String, Value>,
+    all: &'a Item<'a>,
     taken: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
     /// All fields, and none of them taken. `None` when it is no object.
-    pub(super) fn of(raw: &'a Value) -> Option<Fields<'a>> {
-        Some(Fields {
-            all: raw.as_object()?,
+    pub(super) fn of(item: &'a Item<'a>) -> Option<Fields<'a>> {
+        matches!(item, Item::Object(_)).then(|| Fields {
+            all: item,
             taken: Vec::with_capacity(16),
         })
     }
@@ -134,10 +136,13 @@ impl<'a> Fields<'a> {
 }
 
 /// What is left of an object without what was taken and what is null.
-pub(super) fn left(raw: Value, taken: &[&'static str]) -> Map<String, Value> {
-    let Value::Object(mut fields) = raw else {
+pub(super) fn left(item: Item<'_>, taken: &[&'static str]) -> Map<String, Value> {
+    let Item::Object(fields) = item else {
         return Map::new();
     };
-    fields.retain(|name, value| !value.is_null() && !taken.contains(&name.as_str()));
     fields
+        .into_iter()
+        .filter(|(name, value)| !value.is_null() && !taken.contains(&name.as_ref()))
+        .map(|(name, value)| (name.into_owned(), value))
+        .collect()
 }

@@ -10,6 +10,7 @@ use super::auth::Bearer;
 use super::auth::table::{NoCredential, classic};
 use super::body::{self, Source};
 use super::http::{Answer, Call, Client, HeaderName, HeaderValue, Method, Url, Work};
+use super::items::Item;
 use super::read::{News, as_location, text};
 use super::{Config, ConnectError, Credentials};
 use crate::drive::{
@@ -173,7 +174,14 @@ impl Tenant {
             let (from, limit) = (offset.to_string(), PAGE.to_string());
             let query = [("offset", from.as_str()), ("limit", limit.as_str())];
             let call = self.call(operation, "group-folders", "groups".to_owned(), None, &query)?;
-            let (items, more) = self.client.call(&call, read_page).await?;
+            let (items, more) = self
+                .client
+                .call(&call, |answer| {
+                    let (items, more) = wire::page(answer.list("items")?)?;
+                    let items: Vec<Value> = items.into_iter().map(Item::into_value).collect();
+                    Ok((items, more))
+                })
+                .await?;
             news.take(items.iter().map(Value::to_string))
                 .map_err(|message| Error::new(ErrorKind::Protocol, operation, "groups", message))?;
             let more = more.unwrap_or(!items.is_empty());
@@ -192,7 +200,7 @@ impl Tenant {
                     continue;
                 }
                 let drive = DriveId::new(format!("groups/{group}"));
-                match wire::entry(&drive, None, item) {
+                match wire::entry(&drive, None, item.into()) {
                     Ok(mut entry) => {
                         entry.kind = Kind::Folder;
                         entry.name = String::new();
@@ -311,12 +319,8 @@ fn read_entry(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
 ) -> std::result::Result<Entry, String> {
-    wire::entry(drive, parent, wire::bare(answer.json()?)?)
+    wire::entry(drive, parent, wire::bare(answer.json()?)?.into())
         .map_err(|broken| format!("the answer is no file or folder ({})", broken.reason))
-}
-
-fn read_page(answer: &Answer) -> std::result::Result<(Vec<Value>, Option<bool>), String> {
-    wire::page(wire::bare(answer.json()?)?)
 }
 
 /// Headers that the file host wants beside the token (classic docs, doc 1008037 as public clients restate it).
@@ -374,9 +378,26 @@ impl Drive for Tenant {
         let (from, limit) = (place.from().to_string(), PAGE.to_string());
         let query = [("offset", from.as_str()), ("limit", limit.as_str())];
         let call = self.call("classic.list", "list", subject(folder), Some(&spot), &query)?;
-        let (mut items, more) = self.client.call(&call, read_page).await?;
-        let full = items.len() >= PAGE;
-        let next = match place.after(&mut items, more) {
+        let parent = Some((&folder.id, spot.location.as_str()));
+        let (mut page, turn) = self
+            .client
+            .call(&call, |answer| {
+                let (mut items, more) = wire::page(answer.list("items")?)?;
+                let mut page = Page {
+                    full: items.len() >= PAGE,
+                    ..Page::default()
+                };
+                let turn = place.after(&mut items, more);
+                for item in items {
+                    match wire::entry(&folder.drive, parent, item) {
+                        Ok(entry) => page.entries.push(entry),
+                        Err(broken) => page.broken.push(*broken),
+                    }
+                }
+                Ok((page, turn))
+            })
+            .await?;
+        let next = match turn {
             Turn::On(next) => next,
             Turn::Back(place) => Some(place),
             Turn::Restless => {
@@ -389,18 +410,7 @@ impl Drive for Tenant {
                 ));
             }
         };
-        let mut page = Page {
-            next: next.map(|place| PageToken(place.to_string())),
-            full,
-            ..Page::default()
-        };
-        let parent = Some((&folder.id, spot.location.as_str()));
-        for item in items {
-            match wire::entry(&folder.drive, parent, item) {
-                Ok(entry) => page.entries.push(entry),
-                Err(broken) => page.broken.push(*broken),
-            }
-        }
+        page.next = next.map(|place| PageToken(place.to_string()));
         Ok(page)
     }
 

@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use crate::api::read::text;
+use crate::api::items::Item;
 
 /// How often one listing may be found moved before it counts as restless.
 const TURNS: u32 = 10;
@@ -50,7 +48,7 @@ impl Place {
 
     /// What follows the page that came, from which items that were known are taken away. `more` is what the answer says;
     /// where it says nothing, only a page without new items is the last.
-    pub(super) fn after(&self, items: &mut Vec<Value>, more: Option<bool>) -> Turn {
+    pub(super) fn after(&self, items: &mut Vec<Item<'_>>, more: Option<bool>) -> Turn {
         let from = self.from();
         let end = from.saturating_add(items.len());
         let turns = self.turns;
@@ -73,7 +71,7 @@ impl Place {
             }
         }
         // Where a page holds nothing beyond the known item, the next one begins unchecked, or it would be the same again.
-        let last = items.last().map(key).unwrap_or_default();
+        let last = items.last().map(key).unwrap_or_default().to_owned();
         let more = more.unwrap_or(!items.is_empty());
         Turn::On(more.then_some(Place {
             offset: end,
@@ -89,8 +87,8 @@ impl fmt::Display for Place {
     }
 }
 
-fn key(item: &Value) -> String {
-    text(item, "resourceKey").unwrap_or_default()
+fn key<'a>(item: &'a Item<'_>) -> &'a str {
+    item.text("resourceKey").unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -111,14 +109,14 @@ mod tests {
                 names.retain(|name| name != gone);
             }
             let end = (place.from() + 3).min(names.len());
-            let mut items: Vec<Value> = names
+            let mut items: Vec<Item<'_>> = names
                 .get(place.from()..end)
                 .unwrap_or_default()
                 .iter()
-                .map(|name| json!({ "resourceKey": name }))
+                .map(|name| json!({ "resourceKey": name }).into())
                 .collect();
             let turn = place.after(&mut items, Some(end < names.len()));
-            seen.extend(items.iter().map(key));
+            seen.extend(items.iter().map(|item| key(item).to_owned()));
             place = match turn {
                 Turn::On(None) => return (seen, call + 1),
                 Turn::On(Some(next)) | Turn::Back(next) => Place::read(&next.to_string()).unwrap(),
@@ -162,7 +160,7 @@ mod tests {
             turns: 0,
             last: "c".to_owned(),
         };
-        let item = |name: &str| json!({ "resourceKey": name });
+        let item = |name: &str| Item::from(json!({ "resourceKey": name }));
         let mut news = vec![item("c"), item("d")];
         let next = Place {
             offset: 4,

@@ -156,7 +156,7 @@ impl Tenant {
                         .or_insert_with(|| Value::String(new.name.clone()));
                 }
                 let at = Some((&parent.id, spot.location.as_str()));
-                let entry = wire::entry(&parent.drive, at, raw).map_err(|broken| {
+                let entry = wire::entry(&parent.drive, at, raw.into()).map_err(|broken| {
                     let message = format!("the answer is no file ({})", broken.reason);
                     work.error(ErrorKind::Protocol, message)
                 })?;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{HeaderMap, HeaderName, HeaderValue, Line, Method, Payload, Reply, Url};
 use crate::api::auth::Bearer;
+use crate::api::items::{List, read_list};
 use crate::api::refusal::Refusal;
 use crate::drive::{Error, ErrorKind};
 
@@ -59,9 +60,21 @@ pub(in crate::api) struct Answer {
 impl Answer {
     /// The body as JSON; a byte-order mark before it does no harm.
     pub(in crate::api) fn json(&self) -> Result<Value, String> {
-        let bytes = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body);
-        serde_json::from_slice(bytes).map_err(|error| format!("the answer is not JSON: {error}"))
+        serde_json::from_slice(self.text()).map_err(no_json)
     }
+
+    /// The body as JSON that holds a list of this name.
+    pub(in crate::api) fn list(&self, name: &'static str) -> Result<List<'_>, String> {
+        read_list(self.text(), name).map_err(no_json)
+    }
+
+    fn text(&self) -> &[u8] {
+        self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body)
+    }
+}
+
+fn no_json(error: serde_json::Error) -> String {
+    format!("the answer is not JSON: {error}")
 }
 
 /// A call that failed for good.

@@ -190,7 +190,7 @@ impl Tenant {
         drive: &DriveId,
         parent: Option<&FileId>,
     ) -> std::result::Result<Entry, String> {
-        wire::entry(drive, parent, answer.json()?)
+        wire::entry(drive, parent, answer.json()?.into())
             .map_err(|broken| format!("the answer is no file or folder ({})", broken.reason))
     }
 
@@ -263,11 +263,9 @@ impl Drive for Tenant {
         let page = self
             .client
             .call(&call, |answer| {
-                let raw = answer.json()?;
-                let next = wire::next_cursor(&raw)?.map(PageToken);
-                let items = wire::items(raw, &["files"])?;
+                let (items, next) = wire::page(answer.list("files")?)?;
                 let mut page = Page {
-                    next,
+                    next: next.map(PageToken),
                     full: items.len() >= PAGE,
                     ..Page::default()
                 };

@@ -306,7 +306,7 @@ impl<'a> Upload<'a> {
     /// The entry of a file that the service took. What it did not tell is looked up.
     async fn finish(&self, answer: Option<Value>) -> Result<Entry> {
         let parent = Some(&self.parent.id);
-        let told = answer.and_then(|raw| wire::entry(&self.parent.drive, parent, raw).ok());
+        let told = answer.and_then(|raw| wire::entry(&self.parent.drive, parent, raw.into()).ok());
         let entry = match told {
             Some(entry) if entry.size.is_some() => Some(entry),
             Some(entry) => Some(self.tenant.stat(&entry).await?),

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::api::items::{Item, List};
 use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
 use crate::api::refusal::shown;
 use crate::drive::BrokenItem;
@@ -14,18 +15,18 @@ use crate::id::{DriveId, FileId};
 pub(in crate::api) fn entry(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
-    raw: Value,
+    item: Item<'_>,
 ) -> Result<Entry, Box<BrokenItem>> {
-    match read(drive, parent, &raw) {
+    match read(drive, parent, &item) {
         Ok((mut entry, taken)) => {
-            entry.properties.other = left(raw, &taken);
+            entry.properties.other = left(item, &taken);
             Ok(entry)
         }
         Err(reason) => Err(Box::new(BrokenItem {
-            id: text(&raw, "resourceKey"),
-            name: name_of(&raw),
+            id: item.text("resourceKey").map(str::to_owned),
+            name: name_of(&item),
             reason,
-            raw,
+            raw: item.into_value(),
         })),
     }
 }
@@ -34,15 +35,15 @@ pub(in crate::api) fn entry(
 fn read(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
-    raw: &Value,
+    item: &Item<'_>,
 ) -> Result<(Entry, Vec<&'static str>), &'static str> {
-    let fields = Fields::of(raw).ok_or("malformed")?;
-    let id = text(raw, "resourceKey").ok_or("no-id")?;
+    let fields = Fields::of(item).ok_or("malformed")?;
+    let id = item.text("resourceKey").ok_or("no-id")?.to_owned();
     if !fields.get("resourceName").is_none_or(Value::is_string) {
         return Err("malformed");
     }
     // The root of a drive has no name, and needs none.
-    let name = match (name_of(raw), parent) {
+    let name = match (name_of(item), parent) {
         (Some(name), _) => name,
         (None, None) => String::new(),
         (None, Some(_)) => return Err("no-name"),
@@ -113,8 +114,11 @@ fn is_known_kind(word: &str) -> bool {
 }
 
 /// The name, or the last part of the path where there is none.
-fn name_of(raw: &Value) -> Option<String> {
-    text(raw, "resourceName").or_else(|| last_part(&text(raw, "resourcePath")?))
+fn name_of(item: &Item<'_>) -> Option<String> {
+    match item.text("resourceName") {
+        Some(name) => Some(name.to_owned()),
+        None => last_part(item.text("resourcePath")?),
+    }
 }
 
 /// Takes milliseconds since 1970 out of the fields and gives them to the second. They stay among the fields when they
@@ -139,19 +143,30 @@ fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Times
 }
 
 /// One page of a listing: its items, and whether more follow, where the answer tells that.
-pub(in crate::api) fn page(mut raw: Value) -> Result<(Vec<Value>, Option<bool>), String> {
-    let more = match raw.get("hasMore") {
+pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<bool>), String> {
+    let (items, rest) = match list.items {
+        Some(items) => (Some(items), list.rest),
+        None => {
+            let mut rest = bare(list.rest)?;
+            let items = match rest.get_mut("items").map(Value::take) {
+                Some(Value::Array(items)) => Some(items.into_iter().map(Item::from).collect()),
+                _ => None,
+            };
+            (items, rest)
+        }
+    };
+    let more = match rest.get("hasMore") {
         None | Some(Value::Null) => None,
         Some(Value::Bool(more)) => Some(*more),
         Some(_) => return Err("'hasMore' is neither true nor false".to_owned()),
     };
-    match raw.get_mut("items").map(Value::take) {
+    match items {
         // An empty page that promises more would be asked for without end.
-        Some(Value::Array(items)) if items.is_empty() && more == Some(true) => {
+        Some(items) if items.is_empty() && more == Some(true) => {
             Err("an empty page says that more follow".to_owned())
         }
-        Some(Value::Array(items)) => Ok((items, more)),
-        _ => Err("the answer holds no list 'items'".to_owned()),
+        Some(items) => Ok((items, more)),
+        None => Err("the answer holds no list 'items'".to_owned()),
     }
 }
 

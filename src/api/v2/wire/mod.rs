@@ -5,7 +5,8 @@ pub(super) mod sharing;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
+use crate::api::items::{Item, List};
+use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left};
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties, Quota};
 use crate::id::{DriveId, FileId};
@@ -14,15 +15,15 @@ use crate::id::{DriveId, FileId};
 pub(in crate::api) fn entry(
     drive: &DriveId,
     parent: Option<&FileId>,
-    raw: Value,
+    item: Item<'_>,
 ) -> Result<Entry, Box<BrokenItem>> {
-    match read(drive, parent, &raw) {
+    match read(drive, parent, &item) {
         Ok(Read {
             mut entry,
             taken,
             unknown,
         }) => {
-            entry.properties.other = left(raw, &taken);
+            entry.properties.other = left(item, &taken);
             if !unknown.is_empty() {
                 let unknown = Value::Array(unknown);
                 entry.properties.other.insert("statuses".to_owned(), unknown);
@@ -30,10 +31,10 @@ pub(in crate::api) fn entry(
             Ok(entry)
         }
         Err(reason) => Err(Box::new(BrokenItem {
-            id: text(&raw, "fileId"),
-            name: name_of(&raw),
+            id: item.text("fileId").map(str::to_owned),
+            name: name_of(&item),
             reason,
-            raw,
+            raw: item.into_value(),
         })),
     }
 }
@@ -47,13 +48,13 @@ struct Read {
     unknown: Vec<Value>,
 }
 
-fn read(drive: &DriveId, parent: Option<&FileId>, raw: &Value) -> Result<Read, &'static str> {
-    let fields = Fields::of(raw).ok_or("malformed")?;
-    let id = text(raw, "fileId").ok_or("no-id")?;
+fn read(drive: &DriveId, parent: Option<&FileId>, item: &Item<'_>) -> Result<Read, &'static str> {
+    let fields = Fields::of(item).ok_or("malformed")?;
+    let id = item.text("fileId").ok_or("no-id")?.to_owned();
     if !fields.get("fileName").is_none_or(Value::is_string) {
         return Err("malformed");
     }
-    let name = name_of(raw).ok_or("no-name")?;
+    let name = name_of(item).ok_or("no-name")?;
     typed(drive, parent, fields, id, name).ok_or("malformed")
 }
 
@@ -132,8 +133,11 @@ fn read_statuses(statuses: Vec<Value>, properties: &mut Properties) -> Vec<Value
 }
 
 /// The name, or the last part of the path where there is none.
-fn name_of(raw: &Value) -> Option<String> {
-    text(raw, "fileName").or_else(|| last_part(&text(raw, "filePath")?))
+fn name_of(item: &Item<'_>) -> Option<String> {
+    match item.text("fileName") {
+        Some(name) => Some(name.to_owned()),
+        None => last_part(item.text("filePath")?),
+    }
 }
 
 /// Takes a date to the second out of the fields. Its text stays among them when it holds more than that, or is no date
@@ -187,6 +191,13 @@ pub(in crate::api) fn next_cursor(raw: &Value) -> Result<Option<String>, String>
         Some(Value::String(cursor)) => Ok(Some(cursor.clone())),
         Some(_) => Err("'nextCursor' is no text".to_owned()),
     }
+}
+
+/// One page of a listing: its items, and where the next page begins.
+pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<String>), String> {
+    let next = next_cursor(&list.rest)?;
+    let items = list.items.ok_or("the answer holds no list 'files'")?;
+    Ok((items, next))
 }
 
 /// The first of the named arrays that is there.

@@ -5,10 +5,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::api::items::read_list;
+use crate::api::read::text;
 use crate::api::tests::hostile::{assert_nothing_is_dropped, distorted};
 
 fn read(raw: Value) -> Result<Entry, Box<BrokenItem>> {
-    entry(&DriveId::new("me"), Some(&FileId::new("parent")), raw)
+    entry(&DriveId::new("me"), Some(&FileId::new("parent")), raw.into())
 }
 
 #[test]
@@ -231,6 +233,10 @@ proptest! {
             prop_assert!(told.is_none() || quota.used.is_none() || quota.used.map(|used| used as f64) == told);
         }
         let list = raw.get("files").and_then(Value::as_array).cloned();
+        let text = raw.to_string();
+        let page = page(read_list(text.as_bytes(), "files").unwrap());
+        let told = page.ok().map(|(items, _)| items.into_iter().map(Item::into_value).collect());
+        prop_assert_eq!(told, list.clone().filter(|_| next_cursor(&raw).is_ok()));
         prop_assert_eq!(items(raw, &["files"]).ok(), list);
     }
 
