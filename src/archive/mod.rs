@@ -35,6 +35,7 @@ use tree::{Place, Tree};
 
 pub(crate) use block::Block;
 pub use error::Error;
+pub(crate) use hash::hex;
 pub(crate) use head::open_plain;
 pub use head::{Alarm, Head, Previous, Status, Tail};
 pub use local::{LocalPath, PATH_BYTES};

@@ -1,6 +1,7 @@
 //! Files that wait for their bytes, and what became of each.
 
-use rusqlite::{Row as SqlRow, params};
+use rusqlite::types::FromSql;
+use rusqlite::{OptionalExtension, Row as SqlRow, Transaction, params};
 
 use super::columns::{AFTER_ITEM, ITEM, PLACE, outcome_number, to_item};
 use super::listing::{PENDING, SETTLED};
@@ -161,23 +162,28 @@ impl Ledger {
     /// them belongs to the current batch: see [`Ledger::seal`].
     pub async fn settle(&self, done: Vec<Done>) -> Result<()> {
         self.change(move |transaction| {
+            let home: Option<String> = noted(transaction, "home")?;
+            let batch: Option<i64> = noted(transaction, "batch")?;
             let mut statement = transaction.prepare_cached(
                 "UPDATE item SET state = ?2, outcome = ?3, reason = ?4, sha256 = ?5,
-                        stored_at = CASE WHEN ?6 = (SELECT value FROM meta WHERE key = 'home') || local
-                                    THEN '' ELSE ?6 END,
-                        attempts = attempts + ?7,
-                        batch = (SELECT value FROM meta WHERE key = 'batch')
-                 WHERE no = ?1 AND version = ?8",
+                        stored_at = CASE WHEN ?6 = local THEN '' ELSE ?7 END,
+                        attempts = attempts + ?8, batch = ?9
+                 WHERE no = ?1 AND version = ?10",
             )?;
             for one in &done {
+                let stored_at = one.stored_at.as_deref();
+                let below_home = stored_at.zip(home.as_deref());
+                let below_home = below_home.and_then(|(place, home)| place.strip_prefix(home));
                 let settled = statement.execute(params![
                     one.no,
                     SETTLED,
                     outcome_number(one.outcome),
                     one.reason,
                     one.sha256,
-                    one.stored_at,
+                    below_home,
+                    stored_at,
                     one.attempts,
+                    batch,
                     one.version
                 ])?;
                 if let Some(entry) = &one.changed
@@ -192,6 +198,14 @@ impl Ledger {
         self.tell_news();
         Ok(())
     }
+}
+
+/// What was noted of the whole run under a key.
+fn noted<T: FromSql>(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<Option<T>> {
+    transaction
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()
 }
 
 fn to_work(row: &SqlRow<'_>) -> rusqlite::Result<Work> {

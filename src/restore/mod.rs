@@ -43,8 +43,6 @@ pub(crate) use lanes::deliver;
 pub(crate) use names::same_text;
 pub(crate) use results::take;
 pub(crate) use send::{note_ends, send};
-#[cfg(test)]
-pub(crate) use source::hex;
 
 /// How a restore works.
 #[derive(Clone, Debug)]

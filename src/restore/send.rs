@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aws_lc_rs::digest::{Context, SHA256};
 use futures::StreamExt;
 
-use super::source::{Copy, blocking, hex};
+use super::source::{Copy, blocking};
 use super::{Error, Restore, same_text};
+use crate::archive::hex;
 use crate::drive::{self, ErrorKind, NewFile, Piece};
 use crate::entry::Entry;
 use crate::ledger::{Again, Choice, Sent, Settled, UploadEnd, UploadOutcome, UploadWork};

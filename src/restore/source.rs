@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use crate::archive::Block;
+use crate::archive::{Block, hex};
 use crate::drive::ByteSource;
 use crate::monitor::{Monitor, Transfer};
 use crate::throttle::Throttle;
@@ -182,15 +182,6 @@ impl Reading {
         self.damaged.store(true, Ordering::Relaxed);
         io::Error::new(io::ErrorKind::InvalidData, message)
     }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Runs what waits for the disk on a thread that may.

@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Copies, hex};
+use super::Copies;
+use crate::archive::hex;
 use crate::drive::{
     ByteSource, Detail, Download, Drive, Error, ErrorKind, NewFile, Page, PageToken, Party, PartyKind, Piece,
     Result, Sharing, SharingChange,

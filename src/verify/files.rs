@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::heads::is_gone;
 use super::problem::Kind;
-use crate::archive::{self, Archive};
+use crate::archive::{self, Archive, hex};
 use crate::monitor::{Counter, Monitor};
 use crate::stop::Stop;
 
@@ -188,10 +188,6 @@ pub(super) fn digest_of(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
     }
     Some(digest)
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What makes two names the same file.

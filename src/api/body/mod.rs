@@ -153,7 +153,7 @@ impl Fetcher {
                         let message = format!("more than {REDIRECTS} redirects");
                         return Err(self.final_error(&work, ErrorKind::Protocol, message));
                     }
-                    let target = reply.header("location").map(|to| reply.url.join(to));
+                    let target = reply.header("location").map(|to| reply.url().join(to));
                     let Some(Ok(target)) = target else {
                         let message = "a redirect to nowhere";
                         return Err(self.final_error(&work, ErrorKind::Protocol, message));

@@ -93,8 +93,6 @@ pub(in crate::api) struct Reply {
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The address that answered.
-    pub url: Url,
     response: reqwest::Response,
     idle: Duration,
     meter: Meter,
@@ -145,7 +143,6 @@ impl Transport {
             Line::Call => &self.calls,
             Line::Content => &self.contents,
         };
-        let url = outgoing.url.clone();
         let mut plain = reqwest::Request::new(outgoing.method, outgoing.url);
         *plain.headers_mut() = outgoing.headers;
         if outgoing.line == Line::Content {
@@ -200,7 +197,6 @@ impl Transport {
         Ok(Reply {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),
-            url,
             response,
             idle: self.timeouts.idle,
             meter: Meter::new(minimum_rate),
@@ -244,6 +240,11 @@ impl Reply {
             body.extend_from_slice(&bytes);
         }
         Ok(body.freeze())
+    }
+
+    /// The address that answered.
+    pub(in crate::api) fn url(&self) -> &Url {
+        self.response.url()
     }
 
     /// A header as text.

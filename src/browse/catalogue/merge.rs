@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::blocks::Error;
 use super::file::{About, CatalogueReader, CatalogueWriter, Night};
 use super::item::{Facts, Item};
-use crate::archive::Snapshot;
+use crate::archive::{Snapshot, hex};
 use crate::manifest::{Brief, Reader};
 use crate::stop::Stop;
 
@@ -223,8 +223,7 @@ struct Hashing {
 
 impl Hashing {
     fn hex(&self) -> String {
-        let digest = self.context.clone().finish();
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(self.context.clone().finish().as_ref())
     }
 }
 
