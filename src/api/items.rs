@@ -32,6 +32,15 @@ impl Item<'_> {
         self.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
+    /// Adds a field that the service left out.
+    pub(super) fn or_insert(&mut self, name: &'static str, value: impl FnOnce() -> Value) {
+        if self.get(name).is_none()
+            && let Item::Object(fields) = self
+        {
+            fields.push((Cow::Borrowed(name), value()));
+        }
+    }
+
     /// The same, as the service sent it.
     pub(super) fn into_value(self) -> Value {
         match self {
@@ -54,6 +63,14 @@ impl From<Value> for Item<'_> {
             other => Item::Other(other),
         }
     }
+}
+
+/// Reads an answer that is one item.
+///
+/// # Errors
+/// When it is no JSON.
+pub(super) fn read_item(json: &[u8]) -> serde_json::Result<Item<'_>> {
+    serde_json::from_slice(json)
 }
 
 /// An answer that holds a list.
@@ -290,6 +307,19 @@ mod tests {
     }
 
     #[test]
+    fn only_what_is_missing_is_added() {
+        for (text, expected) in [
+            ("{}", json!({"a": 1})),
+            (r#"{"a":null}"#, json!({"a": null})),
+            ("[]", json!([])),
+        ] {
+            let mut item = read_item(text.as_bytes()).unwrap();
+            item.or_insert("a", || json!(1));
+            assert_eq!(item.into_value(), expected);
+        }
+    }
+
+    #[test]
     fn what_is_no_json_is_refused() {
         let deep = format!(r#"{{"files":[{}"#, "[".repeat(200));
         for text in [
@@ -307,7 +337,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_item_is_the_value_that_the_json_reader_sees(text in r#"[{}\[\]a",:0-9.\\u -]{0,40}"#) {
-            let item = serde_json::from_str::<Item<'_>>(&text).map(Item::into_value);
+            let item = read_item(text.as_bytes()).map(Item::into_value);
             let value = serde_json::from_str::<Value>(&text);
             prop_assert_eq!(item.is_ok(), value.is_ok());
             if let (Ok(item), Ok(value)) = (item, value) {

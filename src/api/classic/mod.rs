@@ -319,7 +319,7 @@ fn read_entry(
     drive: &DriveId,
     parent: Option<(&FileId, &str)>,
 ) -> std::result::Result<Entry, String> {
-    wire::entry(drive, parent, wire::bare(answer.json()?)?.into())
+    wire::entry(drive, parent, wire::bare(answer.item()?)?)
         .map_err(|broken| format!("the answer is no file or folder ({})", broken.reason))
 }
 

@@ -8,7 +8,6 @@ use super::{Spot, Tenant, file_headers, subject, wire};
 use crate::api::auth::Bearer;
 use crate::api::http::{Answer, Line, Method, Payload, Sent, Shot, Work};
 use crate::api::outgoing::outgoing;
-use crate::api::read::text;
 use crate::api::retry::{Judgement, judge};
 use crate::drive::{ByteSource, Drive, Error, ErrorKind, NewFile, Result};
 use crate::entry::Entry;
@@ -143,20 +142,15 @@ impl Tenant {
         work: &Work,
     ) -> Result<Entry> {
         let told = answer
-            .json()
+            .item()
             .ok()
-            .and_then(|raw| wire::bare(raw).ok())
-            .filter(Value::is_object)
-            .filter(|raw| text(raw, "resourceKey").is_some());
+            .and_then(|item| wire::bare(item).ok())
+            .filter(|item| item.text("resourceKey").is_some());
         let entry = match told {
-            Some(mut raw) => {
-                if let Some(fields) = raw.as_object_mut() {
-                    fields
-                        .entry("resourceName")
-                        .or_insert_with(|| Value::String(new.name.clone()));
-                }
+            Some(mut item) => {
+                item.or_insert("resourceName", || Value::String(new.name.clone()));
                 let at = Some((&parent.id, spot.location.as_str()));
-                let entry = wire::entry(&parent.drive, at, raw.into()).map_err(|broken| {
+                let entry = wire::entry(&parent.drive, at, item).map_err(|broken| {
                     let message = format!("the answer is no file ({})", broken.reason);
                     work.error(ErrorKind::Protocol, message)
                 })?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{HeaderMap, HeaderName, HeaderValue, Line, Method, Payload, Reply, Url};
 use crate::api::auth::Bearer;
-use crate::api::items::{List, read_list};
+use crate::api::items::{Item, List, read_item, read_list};
 use crate::api::refusal::Refusal;
 use crate::drive::{Error, ErrorKind};
 
@@ -61,6 +61,11 @@ impl Answer {
     /// The body as JSON; a byte-order mark before it does no harm.
     pub(in crate::api) fn json(&self) -> Result<Value, String> {
         serde_json::from_slice(self.text()).map_err(no_json)
+    }
+
+    /// The body as JSON that is one item.
+    pub(in crate::api) fn item(&self) -> Result<Item<'_>, String> {
+        read_item(self.text()).map_err(no_json)
     }
 
     /// The body as JSON that holds a list of this name.

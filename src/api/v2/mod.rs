@@ -190,7 +190,7 @@ impl Tenant {
         drive: &DriveId,
         parent: Option<&FileId>,
     ) -> std::result::Result<Entry, String> {
-        wire::entry(drive, parent, answer.json()?.into())
+        wire::entry(drive, parent, answer.item()?)
             .map_err(|broken| format!("the answer is no file or folder ({})", broken.reason))
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::items::{Item, List};
-use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left, text};
+use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left};
 use crate::api::refusal::shown;
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties};
@@ -147,7 +147,7 @@ pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<bool
     let (items, rest) = match list.items {
         Some(items) => (Some(items), list.rest),
         None => {
-            let mut rest = bare(list.rest)?;
+            let mut rest = bare(list.rest.into())?.into_value();
             let items = match rest.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => Some(items.into_iter().map(Item::from).collect()),
                 _ => None,
@@ -172,24 +172,23 @@ pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<bool
 
 /// The object of an answer: itself, or the `result` of a version 1 envelope whose code is "0" (classic docs,
 /// jp/document/1008022).
-pub(in crate::api) fn bare(mut raw: Value) -> Result<Value, String> {
-    if raw.get("resourceKey").is_some() || raw.get("items").is_some() {
-        return Ok(raw);
+pub(in crate::api) fn bare(item: Item<'_>) -> Result<Item<'_>, String> {
+    if item.get("resourceKey").is_some() || item.get("items").is_some() {
+        return Ok(item);
     }
-    let code = match raw.get("code") {
+    let code = match item.get("code") {
         Some(Value::String(code)) => code.clone(),
         Some(Value::Number(code)) => code.to_string(),
-        _ => return Ok(raw),
+        _ => return Ok(item),
     };
     if code != "0" {
-        let message = text(&raw, "message").unwrap_or_default();
         return Err(format!(
             "the service answered with code {}: {}",
             shown(&code),
-            shown(&message)
+            shown(item.text("message").unwrap_or_default())
         ));
     }
-    Ok(raw.get_mut("result").map(Value::take).unwrap_or_default())
+    Ok(Item::from(item.get("result").cloned().unwrap_or_default()))
 }
 
 #[cfg(test)]

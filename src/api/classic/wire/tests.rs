@@ -79,8 +79,12 @@ fn wrong_items_are_broken_and_kept() {
 /// The items of a page, as it comes through the reader of answers.
 fn page(raw: &Value) -> Result<(Vec<Value>, Option<bool>), String> {
     let text = raw.to_string();
-    let (items, more) = super::page(read_list(text.as_bytes(), "items").unwrap())?;
+    let (items, more) = super::page(read_list(text.as_bytes(), "items").map_err(|error| error.to_string())?)?;
     Ok((items.into_iter().map(Item::into_value).collect(), more))
+}
+
+fn bare(raw: Value) -> Result<Value, String> {
+    super::bare(raw.into()).map(Item::into_value)
 }
 
 #[test]

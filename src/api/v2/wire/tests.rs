@@ -234,8 +234,12 @@ proptest! {
         }
         let list = raw.get("files").and_then(Value::as_array).cloned();
         let text = raw.to_string();
-        let page = page(read_list(text.as_bytes(), "files").unwrap());
-        let told = page.ok().map(|(items, _)| items.into_iter().map(Item::into_value).collect());
+        let Ok(read) = read_list(text.as_bytes(), "files") else {
+            // Deeper than any reader of JSON follows.
+            prop_assert!(serde_json::from_str::<Value>(&text).is_err());
+            return Ok(());
+        };
+        let told = page(read).ok().map(|(items, _)| items.into_iter().map(Item::into_value).collect());
         prop_assert_eq!(told, list.clone().filter(|_| next_cursor(&raw).is_ok()));
         prop_assert_eq!(items(raw, &["files"]).ok(), list);
     }
