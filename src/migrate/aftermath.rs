@@ -335,7 +335,7 @@ async fn refill(pass: &Pass, work: &FollowWork, line: usize) -> Result<bool, Mis
     };
     // A line of its own on a terminal, beyond those of the lanes.
     let slot = Family::ALL.len() * restore.options.transfers + line % restore.options.transfers;
-    if let Some(ended) = send(restore, upload, slot).await? {
+    if let Some(ended) = send(restore, upload, None, slot).await? {
         note_ends(restore, vec![ended]).await?;
     }
     Ok(!restore.ledger.has_to_follow(work.no).await?)

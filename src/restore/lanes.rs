@@ -1,6 +1,5 @@
 //! Takes the steps of each family side by side: folders first, files as slots are free, and the ends of many in one commit.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::send::Ended;
 use super::{Error, Fed, Restore, folders, note_ends, send};
 use crate::blocking::outcome;
@@ -77,7 +77,7 @@ async fn take_steps(
     mut feed: watch::Receiver<Fed>,
     ends: &mut Vec<Ended>,
 ) -> Result<(), Error> {
-    let mut files: VecDeque<UploadWork> = VecDeque::new();
+    let mut files = Ahead::new(Arc::clone(&restore.copies));
     let mut due = None;
     // Whether steps of a kind may have become ready since none was: each question costs a switch to the ledger's thread.
     let (mut folders_may_wait, mut files_may_wait) = (true, true);
@@ -93,7 +93,8 @@ async fn take_steps(
         let all_fed = feed.borrow_and_update().ended;
         let draining = restore.stop.is_draining();
         if draining {
-            let unused = files.drain(..).map(|work| work.no).collect();
+            let unused = files.take_all().await;
+            let unused = unused.into_iter().map(|work| work.no).collect();
             restore.ledger.release_uploads(unused).await?;
         }
         while !draining && folders_may_wait && folders < restore.options.folders {
@@ -109,28 +110,30 @@ async fn take_steps(
                 });
             }
         }
-        while !draining && let Some(slot) = slots.pop() {
-            if files.is_empty() && files_may_wait {
-                files.extend(claim(restore, family, Kind::File, FILES_PER_CLAIM).await?);
-                files_may_wait = !files.is_empty();
-                if files_may_wait {
-                    // From here on a repetition could make a second copy: the starts must outlive a loss of power.
-                    restore.ledger.flush().await?;
-                }
+        if !draining && files_may_wait && files.wants_more() {
+            let works = claim(restore, family, Kind::File, FILES_PER_CLAIM).await?;
+            files_may_wait = !works.is_empty();
+            if files_may_wait {
+                // From here on a repetition could make a second copy: the starts must outlive a loss of power.
+                restore.ledger.flush().await?;
             }
-            let Some(work) = files.pop_front() else {
+            files.extend(works);
+        }
+        files.read_on();
+        while !draining && let Some(slot) = slots.pop() {
+            let Some((work, ready)) = files.pop() else {
                 slots.push(slot);
                 break;
             };
             let restore = Arc::clone(restore);
-            tasks.spawn(async move { Ok(Freed::File(slot, send(&restore, work, slot).await?)) });
+            tasks.spawn(async move { Ok(Freed::File(slot, send(&restore, work, ready, slot).await?)) });
         }
         let is_due = due.is_some_and(|due| Instant::now() >= due);
         if !ends.is_empty() && (is_due || draining || ends.len() >= ENDS_PER_COMMIT) {
             due = None;
             note_ends(restore, std::mem::take(ends)).await?;
         }
-        if tasks.is_empty() && ends.is_empty() && (all_fed || draining) {
+        if tasks.is_empty() && files.is_empty() && ends.is_empty() && (all_fed || draining) {
             return Ok(());
         }
         tokio::select! {
@@ -148,6 +151,7 @@ async fn take_steps(
                 }
                 None => {}
             },
+            () = files.read() => {}
             () = until(due), if due.is_some() => {}
             Ok(()) = feed.changed(), if !all_fed => (folders_may_wait, files_may_wait) = (true, true),
             () = restore.stop.draining(), if !draining => {}

@@ -4,6 +4,7 @@
 //! small one, and one that was stopped goes on. A file's start is on the disk before its upload is called; a start without
 //! an end is settled by listing the folder again. Names are decided before any byte is sent.
 
+mod ahead;
 mod folders;
 mod lanes;
 mod local;

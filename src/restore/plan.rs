@@ -117,7 +117,7 @@ pub async fn write_steps<W: Write + Send + 'static>(
     let table = Arc::new(Mutex::new(TableWriter::new(target, &STEP_COLUMNS, bom)?));
     let shared = Arc::clone(&table);
     ledger
-        .upload_rows(move |row| {
+        .upload_rows(false, move |row| {
             let size = row.size.map(|size| size.to_string()).unwrap_or_default();
             let cells = [
                 row.kind.as_str(),

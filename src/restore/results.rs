@@ -143,10 +143,7 @@ async fn write_one(
     )?));
     let shared = Arc::clone(&table);
     ledger
-        .upload_rows(move |row| {
-            if only_missing && !row.is_missing() {
-                return Ok(());
-            }
+        .upload_rows(only_missing, move |row| {
             let mut table = shared.lock().unwrap_or_else(PoisonError::into_inner);
             write_row(&mut table, row)
         })

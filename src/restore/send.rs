@@ -4,13 +4,13 @@
 //! is started without an end, and a later process looks for the file.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use futures::StreamExt;
 
-use super::source::{Copy, blocking};
+use super::source::{Copy, Ready, blocking};
 use super::{Error, Restore, same_text};
 use crate::archive::hex;
 use crate::drive::{self, ErrorKind, NewFile, Piece};
@@ -49,14 +49,15 @@ pub(crate) async fn note_ends(restore: &Restore, ended: Vec<Ended>) -> Result<()
     Ok(())
 }
 
-/// Sends the file of a step. A failure of this file alone is an end like others; without an end the ledger knows it already, or
-/// the run was stopped.
+/// Sends the file of a step, whose first copy may have been read before its turn. A failure of this file alone is an end like
+/// others; without an end the ledger knows it already, or the run was stopped.
 ///
 /// # Errors
 /// When the token is refused or the ledger fails.
 pub(crate) async fn send(
     restore: &Restore,
     mut work: UploadWork,
+    mut ready: Option<Ready>,
     slot: usize,
 ) -> Result<Option<Ended>, Error> {
     let Some(size) = work.size else {
@@ -80,6 +81,10 @@ pub(crate) async fn send(
             copies = other_copies(restore, &work, size).await;
             continue;
         };
+        let (reading, damaged) = match ready.take() {
+            Some(Ready { reading, damaged }) => (Some(reading), damaged),
+            None => (None, Arc::default()),
+        };
         let copy = Copy {
             copies: Arc::clone(&restore.copies),
             stored_at,
@@ -88,8 +93,9 @@ pub(crate) async fn send(
             monitor: Arc::clone(&restore.monitor),
             throttle: Arc::clone(&restore.options.throttle),
             slot,
-            damaged: Arc::new(AtomicBool::new(false)),
+            damaged,
             opened: AtomicBool::new(false),
+            ready: Mutex::new(reading),
         };
         let new = NewFile {
             name: name.clone(),

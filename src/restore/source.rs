@@ -3,8 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -14,11 +14,12 @@ use futures::stream::{self, BoxStream};
 
 use crate::archive::{Block, hex};
 use crate::drive::ByteSource;
+use crate::ledger::UploadWork;
 use crate::monitor::{Monitor, Transfer};
 use crate::throttle::Throttle;
 
 /// Bytes read and sent at a time. With all workers busy memory holds one such portion for each.
-const PORTION: usize = 256 * 1024;
+pub(super) const PORTION: usize = 256 * 1024;
 
 /// Where the stored bytes are. Calls wait for the disk.
 pub trait Copies: fmt::Debug + Send + Sync {
@@ -46,6 +47,31 @@ pub(crate) struct Copy {
     pub(crate) slot: usize,
     pub(crate) damaged: Arc<AtomicBool>,
     pub(crate) opened: AtomicBool,
+    /// What a reading before its turn came to, for the first opening.
+    pub(crate) ready: Mutex<Option<io::Result<Reading>>>,
+}
+
+/// What reading a small copy before its turn came to.
+pub(crate) struct Ready {
+    pub(super) reading: io::Result<Reading>,
+    pub(super) damaged: Arc<AtomicBool>,
+}
+
+impl Ready {
+    /// Reads the copy of a file, which should fit into one portion; `None` when it has none. Waits for the disk.
+    pub(super) fn read(copies: &dyn Copies, work: &UploadWork) -> Option<Ready> {
+        let damaged = Arc::default();
+        let (stored_at, size) = (work.stored_at.as_deref()?, work.size?);
+        let reading = Reading::begin(
+            copies,
+            stored_at,
+            size,
+            work.sha256.clone(),
+            0,
+            Arc::clone(&damaged),
+        );
+        Some(Ready { reading, damaged })
+    }
 }
 
 #[async_trait]
@@ -55,38 +81,16 @@ impl ByteSource for Copy {
             self.monitor.transfer(self.slot, Transfer::Restarted);
             self.monitor.transfer(self.slot, Transfer::Advanced(offset));
         }
-        let (copies, stored_at) = (Arc::clone(&self.copies), self.stored_at.clone());
-        let (size, sha256) = (self.size, self.sha256.clone());
-        let damaged = Arc::clone(&self.damaged);
-        let reading = blocking(move || {
-            let file = copies.open(&stored_at).inspect_err(|error| {
-                // A copy that is not there, or that is no longer a file, is as lost as one with other bytes.
-                if error.kind() != io::ErrorKind::Interrupted {
-                    damaged.store(true, Ordering::Relaxed);
-                }
-            })?;
-            let length = file.metadata()?.len();
-            let mut reading = Reading {
-                first: None,
-                file,
-                context: Context::new(&SHA256),
-                read: 0,
-                offset,
-                size,
-                sha256,
-                damaged,
-            };
-            if length != size {
-                return Err(reading.wrong(format!("it has {length} bytes, {size} were stored")));
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reading = match ready.filter(|_| offset == 0) {
+            Some(reading) => reading?,
+            None => {
+                let (copies, stored_at) = (Arc::clone(&self.copies), self.stored_at.clone());
+                let (size, sha256) = (self.size, self.sha256.clone());
+                let damaged = Arc::clone(&self.damaged);
+                blocking(move || Reading::begin(&*copies, &stored_at, size, sha256, offset, damaged)).await?
             }
-            if size == 0 {
-                reading.prove()?;
-            }
-            // A small file is read at once, since each switch to another thread costs as much as reading it.
-            reading.first = reading.portion()?;
-            Ok(reading)
-        })
-        .await?;
+        };
         let (monitor, slot) = (Arc::clone(&self.monitor), self.slot);
         let portions = stream::unfold(Some(reading), move |reading| async move {
             let mut reading = reading?;
@@ -117,7 +121,7 @@ impl ByteSource for Copy {
     }
 }
 
-struct Reading {
+pub(crate) struct Reading {
     /// What was read when it was opened.
     first: Option<Bytes>,
     file: File,
@@ -130,6 +134,43 @@ struct Reading {
 }
 
 impl Reading {
+    /// Opens a copy and reads its first portion that the upload needs: a small file is read at once, since each switch to
+    /// another thread costs as much as reading it.
+    fn begin(
+        copies: &dyn Copies,
+        stored_at: &str,
+        size: u64,
+        sha256: Option<String>,
+        offset: u64,
+        damaged: Arc<AtomicBool>,
+    ) -> io::Result<Reading> {
+        let file = copies.open(stored_at).inspect_err(|error| {
+            // A copy that is not there, or that is no longer a file, is as lost as one with other bytes.
+            if error.kind() != io::ErrorKind::Interrupted {
+                damaged.store(true, Ordering::Relaxed);
+            }
+        })?;
+        let length = file.metadata()?.len();
+        let mut reading = Reading {
+            first: None,
+            file,
+            context: Context::new(&SHA256),
+            read: 0,
+            offset,
+            size,
+            sha256,
+            damaged,
+        };
+        if length != size {
+            return Err(reading.wrong(format!("it has {length} bytes, {size} were stored")));
+        }
+        if size == 0 {
+            reading.prove()?;
+        }
+        reading.first = reading.portion()?;
+        Ok(reading)
+    }
+
     /// The next portion that the upload still needs.
     fn next(mut self) -> (Reading, io::Result<Option<Bytes>>) {
         let portion = self.portion();

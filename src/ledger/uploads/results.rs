@@ -35,13 +35,6 @@ pub struct UploadRow {
     pub reason: String,
 }
 
-impl UploadRow {
-    /// Whether the item should be in the target and is not.
-    pub fn is_missing(&self) -> bool {
-        self.outcome.is_none_or(UploadOutcome::is_lost)
-    }
-}
-
 /// Steps by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UploadTotals {
@@ -154,19 +147,27 @@ impl Ledger {
         .await
     }
 
-    /// Hands every step but the roots of drives to `take`, by drive and path.
+    /// Hands every step but the roots of drives to `take`, by drive and path, or only those whose item is not in the target
+    /// and should be.
     ///
     /// # Errors
     /// The ledger's own, or the first of `take`, as the inner result.
     pub async fn upload_rows<E: Send + 'static>(
         &self,
+        only_missing: bool,
         mut take: impl FnMut(&UploadRow) -> std::result::Result<(), E> + Send + 'static,
     ) -> Result<std::result::Result<(), E>> {
         self.change(move |transaction| {
-            let mut statement = transaction.prepare(
+            let there = UploadOutcome::ALL
+                .into_iter()
+                .filter(|outcome| only_missing && !outcome.is_lost());
+            let there: Vec<String> = there.map(|outcome| (outcome as i64).to_string()).collect();
+            let mut statement = transaction.prepare(&format!(
                 "SELECT id, new_id, drive, path, kind, target, coalesce(given_name, new_name), size, outcome, reason
-                 FROM upload WHERE parent IS NOT NULL OR state = 4 ORDER BY drive, path, no",
-            )?;
+                 FROM upload WHERE (parent IS NOT NULL OR state = 4) AND (outcome IS NULL OR outcome NOT IN ({}))
+                 ORDER BY drive, path, no",
+                there.join(", ")
+            ))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let upload = UploadRow {

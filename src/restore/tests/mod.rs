@@ -161,7 +161,7 @@ fn sorted(lines: &[&str]) -> Vec<String> {
 async fn outcomes(ledger: &Ledger) -> Vec<String> {
     let (sender, receiver) = std::sync::mpsc::channel();
     ledger
-        .upload_rows(move |row| {
+        .upload_rows(false, move |row| {
             let outcome = row.outcome.map_or("-", UploadOutcome::as_str);
             let name = row.new_name.clone().unwrap_or_default();
             let line = format!("{} {} {} {}", row.path, outcome, row.reason, name);

@@ -97,17 +97,15 @@ pub(in crate::runner) async fn first_failures(ledger: &Ledger) -> Result<Vec<(St
     let filled = Arc::clone(&shared);
     // The inner result only says that enough was seen.
     let _ = ledger
-        .upload_rows(move |row| {
+        .upload_rows(true, move |row| {
             let mut found = filled.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if row.is_missing() {
-                let outcome = row.outcome.map_or("not-reached", UploadOutcome::as_str);
-                let reason = if row.reason.is_empty() {
-                    outcome.to_owned()
-                } else {
-                    format!("{outcome}: {}", row.reason)
-                };
-                found.push((format!("{}:{}", row.drive, row.path), reason));
-            }
+            let outcome = row.outcome.map_or("not-reached", UploadOutcome::as_str);
+            let reason = if row.reason.is_empty() {
+                outcome.to_owned()
+            } else {
+                format!("{outcome}: {}", row.reason)
+            };
+            found.push((format!("{}:{}", row.drive, row.path), reason));
             if found.len() < Report::FAILURES_SHOWN {
                 Ok(())
             } else {
