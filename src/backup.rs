@@ -33,9 +33,9 @@ pub use spool::Spool;
 /// wait writes all that is not yet on the disk, so that waiting for every few files would cost more than fetching them.
 const BETWEEN_SYNCS: Duration = Duration::from_secs(2);
 
-/// Small files that may wait to be stored for each transfer: enough to keep network and disk both busy. The end of the process
-/// costs these too.
-const KEPT_PER_TRANSFER: usize = 4;
+/// Small files that may wait to be stored for each transfer: enough to keep the network busy while the ledger takes in pages of
+/// listings. The end of the process costs these too.
+const KEPT_PER_TRANSFER: usize = 8;
 
 /// How often files that changed while the walk went on are looked at again.
 const SWEEPS: u32 = 3;

@@ -26,12 +26,15 @@ const GATHERING: Duration = Duration::from_micros(400);
 /// Files that are not made to wait for more.
 const ENOUGH: usize = 16;
 
-/// Files of one batch at most, so that no answer waits long.
-const TOGETHER: usize = 64;
+/// Files of one batch at most: a part of the room, so that others come in and are settled while one is stored.
+const TOGETHER: usize = 32;
 
 /// A disk that takes so long for one file is slow, and gets one more thread: local disks take a twentieth of it. A batch
 /// that took so long is settled as it is.
 const SLOW: Duration = Duration::from_millis(2);
+
+/// Bytes for which a file takes one place in the room: one of 256 KiB takes two.
+const PLACE: u64 = 128 * 1024;
 
 /// Threads at most: more files than these are seldom under way.
 const THREADS: usize = 64;
@@ -66,6 +69,8 @@ pub struct Keeper {
     run: Run,
     ledger: Ledger,
     room: Arc<Semaphore>,
+    /// How large the room is.
+    places: usize,
     queue: Arc<Mutex<Queue>>,
 }
 
@@ -122,13 +127,15 @@ impl Keeping {
 }
 
 impl Keeper {
-    /// A keeper for the files of a run, whose state is that ledger, with room for so many files, at least 1: the end of the
-    /// process costs those that are not settled.
+    /// A keeper for the files of a run, whose state is that ledger, with room for so many files of 128 KiB, at least 1: the end
+    /// of the process costs those that are not settled.
     pub fn new(run: Run, ledger: Ledger, room: usize) -> Keeper {
+        let places = room.clamp(1, Semaphore::MAX_PERMITS);
         Keeper {
             run,
             ledger,
-            room: Arc::new(Semaphore::new(room.clamp(1, Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(places)),
+            places,
             queue: Arc::new(Mutex::new(Queue {
                 waiting: VecDeque::new(),
                 threads: 0,
@@ -140,8 +147,11 @@ impl Keeper {
 
     /// Takes a file over as soon as there is room for it.
     pub async fn keep(&self, whole: Whole) -> Keeping {
+        let bytes: u64 = whole.bytes.iter().map(|part| part.len() as u64).sum();
+        let places = usize::try_from(bytes.div_ceil(PLACE)).unwrap_or(usize::MAX);
+        let places = u32::try_from(places.clamp(1, self.places)).unwrap_or(u32::MAX);
         // The room is never closed.
-        let room = Arc::clone(&self.room).acquire_owned().await.ok();
+        let room = Arc::clone(&self.room).acquire_many_owned(places).await.ok();
         let (answer, answered) = oneshot::channel();
         let asker = Asker { answer, _room: room };
         if self.put(Waiting { whole, asker }) {
@@ -386,7 +396,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_waits_for_room_until_those_before_are_settled() {
         let (_folder, run, ledger, works) = begun().await;
-        let keeper = Keeper::new(run, ledger.clone(), 1);
+        let keeper = Keeper::new(run, ledger.clone(), 2);
         keeper.keep(whole(&works[0], "first")).await.kept().await.unwrap();
 
         // While the ledger is held up, a file takes the room, and the next one does not get in.
@@ -406,11 +416,15 @@ mod tests {
             .await
             .unwrap()
             .unwrap();
-        let keeping = keeper.keep(whole(&works[1], "then")).await;
+        // One of more than a place takes all of two.
+        let large = PLACE as usize + 1;
+        let mut then = whole(&works[1], "then");
+        then.bytes = vec![Bytes::from(vec![b'x'; large])];
+        let keeping = keeper.keep(then).await;
         let mut next = Box::pin(keeper.keep(whole(&works[2], "next")));
         assert!(futures::poll!(&mut next).is_pending());
         release.send(()).unwrap();
-        assert_eq!(keeping.kept().await.unwrap(), 18);
+        assert_eq!(keeping.kept().await.unwrap(), large as u64);
         assert_eq!(next.await.kept().await.unwrap(), 18);
         holder.await.unwrap().unwrap();
     }

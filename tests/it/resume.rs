@@ -39,7 +39,7 @@ fn a_stop_at_any_event_costs_what_was_in_flight_and_changes_nothing() {
         v2_page: 4,
         ..Options::default()
     };
-    let files = 18;
+    let files = 24;
     let lab = Lab::new(small_world(files), options);
     let unbroken = lab.bounded();
     let (listener, stop) = StopAt::new(How::Abort, u64::MAX, StopAt::every_event);

@@ -21,10 +21,10 @@ use tokio::runtime::Runtime;
 use super::{Bench, Face, tree_of};
 
 /// Files that a bounded bench fetches at the same time.
-pub(crate) const TRANSFERS: u64 = 3;
+pub(crate) const TRANSFERS: u64 = 2;
 
-/// Files under way at most: those being transferred, and four times as many small ones that wait to be stored.
-pub(crate) const UNDER_WAY: u64 = 5 * TRANSFERS;
+/// Files under way at most: those being transferred, and eight times as many small ones that wait to be stored.
+pub(crate) const UNDER_WAY: u64 = 9 * TRANSFERS;
 
 /// How long a process may take for what takes it a moment.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
