@@ -23,6 +23,8 @@ FACES = os.environ.get("FACES", "classic v2").split()
 TRANSFERS = os.environ.get("TRANSFERS", "16")
 PORT = int(os.environ.get("PORT", "18231"))
 MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so"
+# With TLS=1 the bytes of downloads come over HTTPS, to all peers alike.
+SCHEME = "https" if os.environ.get("TLS") == "1" else "http"
 # By itself rclone sends 100 requests a second to WebDAV; without a quota to keep, that is no fair measure.
 PACE = {"RCLONE_WEBDAV_PACER_MIN_SLEEP": "1us"}
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -51,16 +53,34 @@ def cpu_of(process):
     return total / TICKS
 
 
+def certificate(folder):
+    """A certificate for this machine, and its key."""
+    paths = folder / "certificate.pem", folder / "key.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"]
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subprocess.run([*make, *names, "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+    return paths
+
+
 def start_nginx(folder, tree, contents=None):
     """Serves a tree to rclone and to API 2.0, and `contents` on the next port to the classic API."""
-    other = f"server {{ listen 127.0.0.1:{PORT + 1}; root {contents}; }}" if contents else ""
+    word, tls = "", ""
+    if SCHEME == "https":
+        chain, key = certificate(folder)
+        word = " ssl"
+        # One cipher for all, as each client would choose another one.
+        tls = (
+            f"ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.3;\n"
+            "ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;\n"
+        )
+    other = f"server {{ listen 127.0.0.1:{PORT + 1}{word}; root {contents}; }}" if contents else ""
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"load_module {MODULE};\nuser root;\nworker_processes 1;\ndaemon off;\npid {folder}/nginx.pid;\n"
         f"error_log {folder}/error.log;\nevents {{ worker_connections 512; }}\n"
         f"http {{ access_log off; sendfile on; keepalive_requests 1000000; client_max_body_size 0;\n"
-        f"client_body_temp_path {folder}/body; client_body_buffer_size 1m;\n"
-        f"server {{ listen 127.0.0.1:{PORT}; root {tree};\n"
+        f"client_body_temp_path {folder}/body; client_body_buffer_size 1m;\n{tls}"
+        f"server {{ listen 127.0.0.1:{PORT}{word}; root {tree};\n"
         f"location / {{ dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; }} }} {other} }}\n"
     )
     return subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(folder)])
@@ -115,7 +135,7 @@ def rclone_with_hashes(source, target, nginx, local):
 
 
 def remote(path=""):
-    return f":webdav,url='http://127.0.0.1:{PORT}/{path}',vendor=other:"
+    return f":webdav,url='{SCHEME}://127.0.0.1:{PORT}/{path}',vendor=other:"
 
 
 def drivejob(folder, face, kind, archive, simulator, more="", nginx=None):
@@ -151,8 +171,10 @@ def download(name, top):
     make_tree(tree, files, size)
     contents = folder / "contents"
     nginx = start_nginx(folder, tree, contents)
-    simulator = start_simulator(folder, "--import", str(tree), "--file-server", f"http://127.0.0.1:{PORT}")
+    simulator = start_simulator(folder, "--import", str(tree), "--file-server", f"{SCHEME}://127.0.0.1:{PORT}")
     time.sleep(1)
+    if SCHEME == "https":
+        trust(folder)
     name_by_key(folder, tree, contents, simulator)
 
     def target(peer, turn):
@@ -179,6 +201,15 @@ def download(name, top):
         stop(nginx, simulator[0])
 
 
+def trust(folder):
+    """Lets all peers take the certificate for good."""
+    chain = folder / "certificate.pem"
+    PACE["RCLONE_CA_CERT"] = str(chain)
+    for face in ["classic", "v2"]:
+        tenant = folder / f"{face}.toml"
+        tenant.write_text(f'extra-ca = ["{chain}"]\n{tenant.read_text()}')
+
+
 def name_by_key(folder, tree, contents, simulator):
     """Lets nginx be the file host of the classic API: each file also lies where that API asks for it."""
     drivejob(folder, "classic", "audit", folder / "audit", simulator)
@@ -190,7 +221,7 @@ def name_by_key(folder, tree, contents, simulator):
                 place.parent.mkdir(parents=True)
                 place.hardlink_to(tree / row["path"].lstrip("/"))
     tenant = folder / "classic.toml"
-    text = re.sub(r'(?m)^file = .*$', f'file = "http://127.0.0.1:{PORT + 1}"', tenant.read_text())
+    text = re.sub(r'(?m)^file = .*$', f'file = "{SCHEME}://127.0.0.1:{PORT + 1}"', tenant.read_text())
     tenant.write_text(text)
 
 
@@ -270,6 +301,8 @@ def main():
     top.chmod(0o755)
     try:
         for name in SETS:
+            if SCHEME == "https" and name.startswith("upload-"):
+                sys.exit("TLS=1 is for downloads: the simulator takes uploads without it")
             word = name.removeprefix("upload-")
             (download if word == name else upload)(word, top)
             shutil.rmtree(top / word)
