@@ -38,6 +38,8 @@ pub(super) async fn run(session: &Session, wanted: &VerifyOptions) -> Result<Rep
         report.status = Status::Different;
     } else if summary.stopped {
         report.status = stopped;
+    } else if summary.is_empty() {
+        report.status = Status::Partial;
     }
     report.warnings.extend(summary.warnings.iter().cloned());
     report.note(format!("read back {}", summary.to_text()));

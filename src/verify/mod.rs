@@ -89,8 +89,16 @@ impl Summary {
         self.problems.count() == 0
     }
 
+    /// Whether there was no snapshot at all, so that nothing is known to be good.
+    pub fn is_empty(&self) -> bool {
+        self.is_good() && self.snapshots == 0 && !self.stopped
+    }
+
     /// The summary for people, in one line.
     pub fn to_text(&self) -> String {
+        if self.is_empty() {
+            return "NOTHING: the archive holds no snapshot that could be read back".to_owned();
+        }
         let verdict = match (self.problems.count(), self.stopped) {
             (0, false) => "good".to_owned(),
             (0, true) => "good as far as it went, STOPPED before its end".to_owned(),
@@ -112,7 +120,7 @@ impl Summary {
     /// The summary as one JSON object. Sizes are bytes.
     pub fn to_json(&self) -> Value {
         json!({
-            "good": self.is_good(),
+            "good": self.is_good() && !self.is_empty(),
             "snapshots": self.snapshots,
             "rows": self.rows,
             "files_good": self.good,

@@ -246,3 +246,23 @@ async fn a_verify_job_reads_back_and_compares_with_the_drive() {
     assert!(bad.out.starts_with("verify DIFFERENT"), "{}", bad.out);
     assert!(bad.out.contains("differs me:/three.txt"), "{}", bad.out);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_without_a_snapshot_is_not_called_good() {
+    let simulator = simulator_with(&PATHS).await;
+    let bench = two_nights(&simulator).await;
+    for snapshot in bench.shelf().snapshots() {
+        fs::remove_dir_all(snapshot.path).unwrap();
+    }
+    bench.write("check.toml", "kind = \"verify\"\narchive = \"archive\"\n");
+    let asked = bench.ask(&["verify", "archive"]);
+    assert_eq!(asked.code, Some(3), "{asked:?}");
+    assert_eq!(
+        asked.out,
+        "NOTHING: the archive holds no snapshot that could be read back\n"
+    );
+    assert_eq!(bench.ask(&["verify", "archive", "--json"]).json()["good"], false);
+    let job = bench.ask(&["run", "check.toml"]);
+    assert_eq!(job.code, Some(3), "{job:?}");
+    assert!(job.out.starts_with("verify PARTIAL"), "{}", job.out);
+}

@@ -18,7 +18,7 @@ use crate::verify::{Options, Problem, Summary, verify};
 /// Read an archive back and compare every byte with its manifests.
 ///
 /// Finds missing, short, long, altered and extra files, and manifests, heads and tails that do not fit together. Ends with exit code 5
-/// when it finds anything. It needs no lock: a run may be under way.
+/// when it finds anything, and with 3 when there is no snapshot. It needs no lock: a run may be under way.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The archive folder; ARCHIVE@SNAPSHOT for one night only.
@@ -81,6 +81,7 @@ pub(super) fn execute(args: &Args, context: &Context) -> Result<ExitCode, Comman
     Ok(match summary {
         summary if !summary.is_good() => ExitCode::Different,
         Summary { stopped: true, .. } => ExitCode::Interrupted,
+        summary if summary.is_empty() => ExitCode::Partial,
         _ => ExitCode::Complete,
     })
 }
