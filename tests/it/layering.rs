@@ -101,6 +101,7 @@ const OPERATION: &[&str] = &[
 /// Outside crates with one owner.
 const OWNERS: &[(&str, &str)] = &[
     ("reqwest", "src/api/http"),
+    ("rustls", "src/api/http"),
     ("governor", "src/api/pace"),
     ("clap", "src/cli/"),
     ("console", "src/cli/"),

@@ -52,6 +52,7 @@ impl Meter {
         Some(Broken {
             sent: true,
             slow: !self.was_good,
+            untrusted: false,
             message: format!(
                 "{bytes} bytes in {} s, slower than {} bytes a second",
                 waited.as_secs(),
@@ -178,6 +179,7 @@ impl Watch {
             return Some(Broken {
                 sent: true,
                 slow: false,
+                untrusted: false,
                 message: format!("no answer within {:?}", self.patience),
             });
         }

@@ -371,7 +371,18 @@ impl Client {
             Some(429) | None => {}
             Some(_) => self.pace.answered(work.operation),
         }
-        Ok(sent.map(|reply| Sent { reply, generation }))
+        match sent {
+            Err(Broken {
+                untrusted: true,
+                message,
+                ..
+            }) => {
+                let unavailable = ErrorKind::Unavailable { retry_after: None };
+                let message = format!("{message}: see `extra-ca` in the tenant file");
+                Err(work.error(unavailable, message).into())
+            }
+            sent => Ok(sent.map(|reply| Sent { reply, generation })),
+        }
     }
 
     fn read_refusal(&self, whole: &Whole) -> Refusal {

@@ -1,5 +1,6 @@
 //! Sends one request and reads one answer, with nothing decided about either.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub(in crate::api) struct Broken {
     pub sent: bool,
     /// Whether it was slower than the minimum rate from its beginning on.
     pub slow: bool,
+    /// Whether the other side is not who it should be, which no repetition changes.
+    pub untrusted: bool,
     /// What went wrong.
     pub message: String,
 }
@@ -221,6 +224,7 @@ impl Reply {
             Err(_) => Err(Broken {
                 sent: true,
                 slow: false,
+                untrusted: false,
                 message: format!("no byte within {:?}", self.idle),
             }),
         }
@@ -234,6 +238,7 @@ impl Reply {
                 return Err(Broken {
                     sent: true,
                     slow: false,
+                    untrusted: false,
                     message: format!("an answer of more than {LARGEST_ANSWER} bytes"),
                 });
             }
@@ -291,8 +296,23 @@ fn broken(error: reqwest::Error) -> Broken {
     Broken {
         sent: !(error.is_connect() || error.is_builder()),
         slow: false,
+        untrusted: is_untrusted(&error),
         message: chain(&error.without_url()),
     }
+}
+
+/// Whether a certificate was refused.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // What an error of a connection holds is not among its sources.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map_or_else(|| error.source(), |held| Some(held));
+    }
+    false
 }
 
 /// An error and what lies under it, in one line. The address is not part of it: its query may be a secret.
