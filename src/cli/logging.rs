@@ -74,6 +74,8 @@ where
         .with_env_filter(filter)
         .with_ansi(colour)
         .with_timer(UtcSeconds)
+        // Else a line that nobody takes any more, as when the reader of a pipe has gone, would end the run with a panic.
+        .log_internal_errors(false)
         .with_writer(writer);
     match format {
         LogFormat::Text => Box::new(builder.compact().with_target(false).finish()),

@@ -332,3 +332,21 @@ async fn an_interrupted_run_goes_on() {
         "only what was under way is fetched again"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_any_more_ends_no_run() {
+    let (_simulator, bench) = served(World::demo()).await;
+    let mut child = bench
+        .process()
+        .args(["-v", "run", "job.toml"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    let ended = child.wait_with_output().unwrap();
+    let out = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{out}");
+    assert!(out.starts_with("backup complete\n"), "{out}");
+    assert!(bench.shelf().newest().is_complete());
+}
