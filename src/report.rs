@@ -293,6 +293,7 @@ impl Report {
             Status::Failed if is_delivery => "FAILED: nothing is in the target",
             Status::Failed => "FAILED",
             Status::Partial if self.kind == "audit" => "PARTIAL: not everything could be read",
+            Status::Partial if self.kind == "verify" => "PARTIAL: not everything could be checked",
             Status::Partial => "PARTIAL: not everything is stored",
             Status::Different => "DIFFERENT: the check found differences",
             Status::WindowEnded if self.calls.is_empty() => "not begun: outside its window",
