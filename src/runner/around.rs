@@ -449,6 +449,7 @@ fn is_stopped(session: &Session, error: &Error) -> bool {
 /// What went wrong in a run that has a report, in a few words.
 fn remark(report: &Report) -> Option<String> {
     match report.status {
+        Status::Partial if report.kind == "verify" => Some("not everything could be checked".to_owned()),
         Status::Partial => Some(format!(
             "{} files or folders failed, {} drives were not seen whole",
             report.totals.failures(),
