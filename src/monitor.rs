@@ -106,6 +106,8 @@ pub enum WaitReason {
     RateLimited,
     /// A pause before a retry.
     Retry,
+    /// No connection to a host can be made that answered before.
+    Unreachable,
 }
 
 /// Parts of a run.
@@ -205,7 +207,7 @@ impl Monitor for Tally {
     fn transfer(&self, _: usize, _: Transfer<'_>) {}
 
     fn waiting(&self, wait: &Waiting) {
-        if wait.why != WaitReason::Retry {
+        if matches!(wait.why, WaitReason::Pace | WaitReason::RateLimited) {
             let milliseconds = u64::try_from(wait.time.as_millis()).unwrap_or(u64::MAX);
             self.waited.fetch_add(milliseconds, Ordering::Relaxed);
         }

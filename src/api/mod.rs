@@ -179,17 +179,20 @@ pub struct RetryPolicy {
     pub first_delay: Duration,
     /// The longest pause.
     pub max_delay: Duration,
+    /// How long a host that has answered before is waited for, once no connection to it can be made. That uses up no try.
+    pub outage: Duration,
 }
 
 impl Default for RetryPolicy {
     /// Six tries within five minutes, pauses from half a second to 30 seconds: longer than a restart of a gateway,
-    /// shorter than the patience of a nightly window.
+    /// shorter than the patience of a nightly window. A host is waited for twice as long as a run may stand still by default.
     fn default() -> RetryPolicy {
         RetryPolicy {
             tries: 6,
             time: Duration::from_secs(300),
             first_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
+            outage: Duration::from_secs(3600),
         }
     }
 }

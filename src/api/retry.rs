@@ -196,6 +196,7 @@ mod tests {
             time: Duration::from_secs(100),
             first_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(3),
+            outage: Duration::ZERO,
         }
     }
 

@@ -144,7 +144,16 @@ impl Server {
     pub(super) async fn start(
         script: impl Fn(&str, &Seen, usize) -> Reply + Send + Sync + 'static,
     ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Server::start_at("http://127.0.0.1:0", script).await
+    }
+
+    /// As [`Server::start`], at the address that an earlier one had.
+    pub(super) async fn start_at(
+        address: &str,
+        script: impl Fn(&str, &Seen, usize) -> Reply + Send + Sync + 'static,
+    ) -> Server {
+        let place = address.trim_start_matches("http://");
+        let listener = TcpListener::bind(place).await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let counts: Arc<Mutex<HashMap<String, usize>>> = Arc::default();
@@ -198,6 +207,7 @@ impl Server {
             time: Duration::from_secs(20),
             first_delay: Duration::from_millis(1),
             max_delay: Duration::from_millis(4),
+            outage: Duration::from_secs(20),
         };
         config
     }

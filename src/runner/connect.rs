@@ -104,6 +104,8 @@ pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> R
         tries: limits.attempts,
         time: limits.retry_for,
         first_delay: host.first_pause.unwrap_or(usual.first_delay),
+        // Where nothing else moves, the watchdog ends the run before that, so that the next start goes on with it.
+        outage: limits.stall_after.saturating_mul(2),
         ..usual
     };
     config.timeouts = Timeouts {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::id::DriveId;
-use crate::monitor::{Counter, DriveState, Monitor, Phase, Transfer, Waiting};
+use crate::monitor::{Counter, DriveState, Monitor, Phase, Transfer, WaitReason, Waiting};
 use crate::stop::{Stop, StopReason};
 
 /// Hears that work moves on. Give it to the run beside the other sinks.
@@ -61,7 +61,10 @@ impl Monitor for Movement {
     }
 
     fn waiting(&self, wait: &Waiting) {
-        self.moved(Instant::now() + wait.time);
+        // Nobody told how long the network is away: a run that only waits for it stands still.
+        if wait.why != WaitReason::Unreachable {
+            self.moved(Instant::now() + wait.time);
+        }
     }
 
     fn problem(&self, _: &str, _: &str) {}
@@ -100,7 +103,6 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
-    use crate::monitor::WaitReason;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -155,5 +157,21 @@ mod tests {
         assert!(!stop.is_draining());
         stop.draining().await;
         assert_eq!(began.elapsed().as_secs() / 60, 70);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_only_waits_for_the_network_stands_still() {
+        let (movement, stop, _task, began) = begin();
+        for _ in 0..19 {
+            movement.waiting(&Waiting {
+                operation: "drive.list",
+                time: MINUTE / 2,
+                why: WaitReason::Unreachable,
+            });
+            sleep(MINUTE / 2).await;
+            assert!(!stop.is_draining());
+        }
+        stop.draining().await;
+        assert_eq!(began.elapsed().as_secs() / 60, 10);
     }
 }

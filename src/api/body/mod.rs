@@ -142,7 +142,7 @@ impl Fetcher {
             } = match client.send(&work, shot).await? {
                 Ok(sent) => sent,
                 Err(broken) => {
-                    self.failed(&work, broken.message).await?;
+                    client.bridge(&work, &mut self.budget, broken).await?;
                     continue;
                 }
             };

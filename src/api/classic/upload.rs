@@ -67,10 +67,7 @@ impl Tenant {
             }
             let lost = match sent {
                 Err(broken) if !broken.sent => {
-                    let unavailable = ErrorKind::Unavailable { retry_after: None };
-                    client
-                        .pause(&work, &mut budget, unavailable, broken.message, None)
-                        .await?;
+                    client.bridge(&work, &mut budget, broken).await?;
                     continue;
                 }
                 Err(broken) => broken.message,

@@ -53,6 +53,7 @@ impl Meter {
             sent: true,
             slow: !self.was_good,
             untrusted: false,
+            outage: None,
             message: format!(
                 "{bytes} bytes in {} s, slower than {} bytes a second",
                 waited.as_secs(),
@@ -180,6 +181,7 @@ impl Watch {
                 sent: true,
                 slow: false,
                 untrusted: false,
+                outage: None,
                 message: format!("no answer within {:?}", self.patience),
             });
         }

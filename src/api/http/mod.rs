@@ -24,6 +24,7 @@ mod crowd;
 mod flow;
 mod hosts;
 mod message;
+mod reach;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -33,6 +34,7 @@ pub(super) use flow::content;
 use hosts::Hosts;
 use message::Whole;
 pub(super) use message::{Answer, Call, Failed, Sent, Shot, Work};
+use reach::Reach;
 pub(super) use transport::{Broken, Content, Line, Payload, Reply};
 use transport::{Outgoing, Transport};
 
@@ -47,6 +49,7 @@ pub(super) struct Client {
     keys: Keys,
     pace: Pace,
     crowd: Crowd,
+    reach: Reach,
     policy: RetryPolicy,
     monitor: Arc<dyn Monitor>,
     clock: Arc<dyn Clock>,
@@ -66,6 +69,7 @@ impl Client {
                 Arc::clone(&monitor),
             ),
             crowd: Crowd::new(),
+            reach: Reach::new(config.retry),
             policy: config.retry,
             monitor,
             clock: Arc::clone(&config.clock),
@@ -162,14 +166,13 @@ impl Client {
                     self.read_refusal(&whole)
                 }
                 Err(broken) => {
-                    let unavailable = ErrorKind::Unavailable { retry_after: None };
                     if broken.sent && !call.repeatable {
+                        let unavailable = ErrorKind::Unavailable { retry_after: None };
                         let mut failed = self.spent(&work, budget, unavailable, broken.message, None);
                         failed.lost = true;
                         return Err(failed);
                     }
-                    self.pause(&work, budget, unavailable, broken.message, None)
-                        .await?;
+                    self.bridge(&work, budget, broken).await?;
                     continue;
                 }
             };
@@ -232,6 +235,25 @@ impl Client {
                 let message = refusal.message();
                 let wait = refusal.wait;
                 self.pause(work, budget, unavailable, message, wait).await
+            }
+        }
+    }
+
+    /// Waits after a request that brought no answer, or gives up. A host that is waited for takes nothing out of the budget.
+    pub(super) async fn bridge(
+        &self,
+        work: &Work,
+        budget: &mut Budget,
+        broken: Broken,
+    ) -> Result<(), Failed> {
+        match broken.outage {
+            Some(time) => {
+                self.rest(work, time, WaitReason::Unreachable).await;
+                Ok(())
+            }
+            None => {
+                let unavailable = ErrorKind::Unavailable { retry_after: None };
+                self.pause(work, budget, unavailable, broken.message, None).await
             }
         }
     }
@@ -342,6 +364,7 @@ impl Client {
             generation = Some(authorization.generation);
             headers.extend(authorization.headers.iter().cloned());
         }
+        let host = reach::host(&shot.url);
         let place = self.crowd.enter().await;
         tracing::trace!(
             operation = work.operation,
@@ -363,6 +386,9 @@ impl Client {
         drop(place);
         let status = sent.as_ref().ok().map(|reply| reply.status);
         self.monitor.call(work.operation, status);
+        if status.is_some() {
+            self.reach.answered(&host);
+        }
         match status {
             Some(200..=399) => {
                 self.crowd.good();
@@ -381,6 +407,10 @@ impl Client {
                 let message = format!("{message}: see `extra-ca` in the tenant file");
                 Err(work.error(unavailable, message).into())
             }
+            Err(broken) if !broken.sent => Ok(Err(Broken {
+                outage: self.reach.lost(&host),
+                ..broken
+            })),
             sent => Ok(sent.map(|reply| Sent { reply, generation })),
         }
     }
@@ -449,12 +479,7 @@ impl Client {
                             }
                         }
                     }
-                    Err(broken) => {
-                        let unavailable = ErrorKind::Unavailable { retry_after: None };
-                        client
-                            .pause(&work, &mut budget, unavailable, broken.message, None)
-                            .await?;
-                    }
+                    Err(broken) => client.bridge(&work, &mut budget, broken).await?,
                 }
             }
         })

@@ -86,6 +86,8 @@ pub(in crate::api) struct Broken {
     pub slow: bool,
     /// Whether the other side is not who it should be, which no repetition changes.
     pub untrusted: bool,
+    /// How long to wait for a host that answered before and cannot be reached now.
+    pub outage: Option<Duration>,
     /// What went wrong.
     pub message: String,
 }
@@ -225,6 +227,7 @@ impl Reply {
                 sent: true,
                 slow: false,
                 untrusted: false,
+                outage: None,
                 message: format!("no byte within {:?}", self.idle),
             }),
         }
@@ -239,6 +242,7 @@ impl Reply {
                     sent: true,
                     slow: false,
                     untrusted: false,
+                    outage: None,
                     message: format!("an answer of more than {LARGEST_ANSWER} bytes"),
                 });
             }
@@ -297,6 +301,7 @@ fn broken(error: reqwest::Error) -> Broken {
         sent: !(error.is_connect() || error.is_builder()),
         slow: false,
         untrusted: is_untrusted(&error),
+        outage: None,
         message: chain(&error.without_url()),
     }
 }

@@ -53,6 +53,8 @@ enum Step<T> {
     Found(Box<Entry>),
     /// To be begun again with a new ticket.
     Again(String),
+    /// To be begun again with a new ticket, now that its host was waited for.
+    Waited,
 }
 
 impl<'a> Upload<'a> {
@@ -106,11 +108,13 @@ impl<'a> Upload<'a> {
                     self.pause(message).await?;
                     continue;
                 }
+                Step::Waited => continue,
             };
             match self.send(ticket).await? {
                 Step::Done(answer) => return self.finish(answer).await,
                 Step::Found(entry) => return Ok(*entry),
                 Step::Again(message) => self.pause(message).await?,
+                Step::Waited => {}
             }
         }
     }
@@ -207,6 +211,10 @@ impl<'a> Upload<'a> {
             Err(broken) if broken.slow && !self.budget.slow() => {
                 let unavailable = ErrorKind::Unavailable { retry_after: None };
                 return Err(work.error(unavailable, broken.message));
+            }
+            Err(broken) if broken.outage.is_some() => {
+                client.bridge(&work, &mut self.budget, broken).await?;
+                return Ok(Step::Waited);
             }
             Err(broken) => return self.lost(broken.message).await,
         };

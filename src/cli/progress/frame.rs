@@ -75,6 +75,7 @@ impl View {
             let why = match why {
                 WaitReason::Pace | WaitReason::RateLimited => "quota",
                 WaitReason::Retry => "a retry",
+                WaitReason::Unreachable => "the network",
             };
             let time = duration(Duration::from_secs(time.as_secs_f64().ceil() as u64));
             let time = time.replace(".0 s", " s");

@@ -61,6 +61,7 @@ impl Monitor for LogMonitor {
                 WaitReason::Pace => "to keep the rate limit",
                 WaitReason::RateLimited => "because the service refused for the rate",
                 WaitReason::Retry => "before a retry",
+                WaitReason::Unreachable => "since the service cannot be reached",
             };
             tracing::info!("{} waits {} {why}", wait.operation, duration(wait.time));
         }
