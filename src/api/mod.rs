@@ -49,6 +49,8 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// What opens it.
     pub credentials: Credentials,
+    /// The domain whose members and groups are listed (`domainId` of API 2.0). `None` leaves it to the service.
+    pub domain_id: Option<u64>,
     /// How fast it may be called.
     pub rate: Rate,
     /// Folder for the small files through which processes share the rate limit. Made when missing.
@@ -87,6 +89,7 @@ impl Config {
             dialect,
             endpoints,
             credentials: Credentials::default(),
+            domain_id: None,
             state_dir,
             tenant_key: tenant_key.into(),
             extra_ca: Vec::new(),

@@ -129,6 +129,21 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a field that says something beside: of another type it stays where it is, and is written down as it came.
+    pub(super) fn side<T>(&mut self, name: &'static str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        match self.get(name) {
+            None => {
+                self.pass(name);
+                None
+            }
+            Some(value) => {
+                let value = read(value)?;
+                self.pass(name);
+                Some(value)
+            }
+        }
+    }
+
     /// The names of what was taken.
     pub(super) fn taken(self) -> Vec<&'static str> {
         self.taken

@@ -18,6 +18,9 @@ pub(super) struct Refusal {
     pub text: String,
     /// How long the service asks us to wait.
     pub wait: Option<Duration>,
+    /// How long until the operation may be called again. It stands in good answers too, and says nothing where the refusal has
+    /// another cause than the rate.
+    pub reset: Option<Duration>,
 }
 
 /// How much of a text is shown.
@@ -29,7 +32,8 @@ impl Refusal {
     pub(super) fn read(status: u16, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Refusal {
         let mut refusal = Refusal {
             status,
-            wait: asked_wait(headers, now),
+            wait: retry_after(headers, now),
+            reset: seconds(headers, "ratelimit-reset"),
             ..Refusal::default()
         };
         match serde_json::from_slice::<Value>(body) {
@@ -103,25 +107,21 @@ pub(super) fn shown(text: &str) -> String {
     words
 }
 
-/// `rateLimit-reset` in seconds (API 2.0 docs, EN/rate-limits), else `Retry-After` in seconds or as an HTTP date.
-fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let seconds = |text: &str| {
-        text.trim()
-            .parse::<f64>()
-            .ok()
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-    };
-    if let Some(wait) = header("ratelimit-reset").and_then(seconds) {
-        return Some(wait);
-    }
-    let text = header("retry-after")?;
-    seconds(text).or_else(|| {
+/// `Retry-After`, in seconds or as an HTTP date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    const NAME: &str = "retry-after";
+    seconds(headers, NAME).or_else(|| {
         let date = jiff::fmt::rfc2822::DateTimeParser::new()
-            .parse_timestamp(text)
+            .parse_timestamp(headers.get(NAME)?.to_str().ok()?)
             .ok()?;
         Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
     })
+}
+
+/// A header that is a number of seconds, as `rateLimit-reset` (API 2.0 docs, EN/rate-limits).
+fn seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
 
 #[cfg(test)]
@@ -193,26 +193,37 @@ mod tests {
     }
 
     #[test]
-    fn the_asked_wait_is_read_in_order_of_trust() {
-        let table: [(&[(&'static str, &str)], Option<u64>); 7] = [
-            (&[("ratelimit-reset", "21"), ("retry-after", "9")], Some(21)),
-            (&[("ratelimit-reset", "soon"), ("retry-after", "9")], Some(9)),
-            (&[("retry-after", "Thu, 01 Jan 1970 00:00:30 GMT")], Some(30)),
-            (&[("retry-after", "Wed, 31 Dec 1969 00:00:30 GMT")], Some(0)),
-            (&[("retry-after", "-5")], None),
-            (&[("retry-after", "NaN")], None),
-            (&[], None),
+    fn waits_are_read_where_they_say_something() {
+        let table: [(&[(&'static str, &str)], Option<u64>, Option<u64>); 7] = [
+            (
+                &[("ratelimit-reset", "21"), ("retry-after", "9")],
+                Some(21),
+                Some(9),
+            ),
+            (
+                &[("ratelimit-reset", "soon"), ("retry-after", "9")],
+                None,
+                Some(9),
+            ),
+            (
+                &[("retry-after", "Thu, 01 Jan 1970 00:00:30 GMT")],
+                None,
+                Some(30),
+            ),
+            (&[("retry-after", "Wed, 31 Dec 1969 00:00:30 GMT")], None, Some(0)),
+            (&[("retry-after", "-5")], None, None),
+            (&[("retry-after", "NaN")], None, None),
+            (&[], None, None),
         ];
-        for (pairs, seconds) in table {
+        for (pairs, reset, wait) in table {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {
                 headers.insert(*name, value.parse().unwrap());
             }
-            assert_eq!(
-                asked_wait(&headers, Timestamp::UNIX_EPOCH),
-                seconds.map(Duration::from_secs),
-                "{pairs:?}"
-            );
+            let refusal = Refusal::read(429, &headers, b"", Timestamp::UNIX_EPOCH);
+            let seconds = |figure: Option<u64>| figure.map(Duration::from_secs);
+            let expected = (seconds(reset), seconds(wait));
+            assert_eq!((refusal.reset, refusal.wait), expected, "{pairs:?}");
         }
     }
 

@@ -28,9 +28,16 @@ pub(super) enum Judgement {
 /// errors; classic docs, jp/document/10080502), the rest as RFC 9110 has them.
 pub(super) fn judge(refusal: &Refusal) -> Judgement {
     let crowded = refusal.code_mentions("CONCURREN") || refusal.mentions("CONCURRENT ACCESS");
-    let full = ["QUOTA", "STORAGE_FULL", "NOT_ENOUGH", "INSUFFICIENT_STORAGE"]
-        .iter()
-        .any(|word| refusal.code_mentions(word));
+    let full = [
+        "QUOTA",
+        "STORAGE_FULL",
+        "NOT_ENOUGH_SPACE",
+        "NOT_ENOUGH_STORAGE",
+        "NOT_ENOUGH_CAPACITY",
+        "INSUFFICIENT_STORAGE",
+    ]
+    .iter()
+    .any(|word| refusal.code_mentions(word));
     let limited = ["TOO_MANY_REQUESTS", "RATE_LIMIT"]
         .iter()
         .any(|word| refusal.code_mentions(word));
@@ -166,6 +173,8 @@ mod tests {
                 "DRIVE_FOLDER_NOT_EXIST",
                 Judgement::Final(ErrorKind::NotFound),
             ),
+            (403, "NOT_ENOUGH_PERMISSION", Judgement::Final(ErrorKind::Denied)),
+            (400, "NOT_ENOUGH_SPACE", Judgement::Final(ErrorKind::QuotaFull)),
             (410, "", Judgement::Final(ErrorKind::NotFound)),
             (409, "", Judgement::Final(ErrorKind::Conflict)),
             (413, "", Judgement::Final(ErrorKind::TooLarge)),

@@ -218,7 +218,6 @@ fn resolve_endpoints(
         Some(reference) => reference,
         None => Text::Plain(usual.to_owned()),
     };
-    let own_auth = raw.auth.is_some();
     let (api_usual, auth_usual) = if is_classic {
         ("https://apis.worksmobile.com", "https://authapi.worksmobile.com")
     } else {
@@ -229,6 +228,8 @@ fn resolve_endpoints(
     };
     let address = endpoint(raw.api, "endpoints.api", api_usual);
     let auth = endpoint(raw.auth, "endpoints.auth", auth_usual);
+    // Who replaces the one host for tokens replaces both; the usual one may be written down.
+    let own_auth = !matches!(&auth, Text::Plain(address) if address == auth_usual);
     let login = match raw.login {
         None if own_auth || !is_classic => auth.clone(),
         written => endpoint(written, "endpoints.login", "https://auth.worksmobile.com"),

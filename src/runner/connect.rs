@@ -92,6 +92,7 @@ pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> R
     let mut config = Config::new(dialect, host.state_dir.join("pace"), tenant_key);
     config.endpoints = endpoints;
     config.credentials = credentials(file, &resolver, &identity).await?;
+    config.domain_id = tenant.domain_id;
     config.rate = rate(tenant.requests(limits.requests_per_minute), tenant);
     config.extra_ca = tenant
         .extra_ca
@@ -279,6 +280,28 @@ mod tests {
             address.starts_with("https://login.example.com/ba/kr1/service/authorize?client_id=secret"),
             "{address}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_host_of_the_login_follows_that_of_the_tokens_only_where_it_is_another() {
+        for (endpoints, host) in [
+            ("", "https://auth.worksmobile.com"),
+            (
+                "auth = \"https://authapi.worksmobile.com/\"",
+                "https://auth.worksmobile.com",
+            ),
+            ("auth = \"https://mock.example.com\"", "https://mock.example.com"),
+        ] {
+            let config = config_of(&format!(
+                "api = \"classic\"\napi-id = \"kr1\"\n[auth]\nconsumer-key = {{ env = \"K\" }}\n[endpoints]\n{endpoints}\n"
+            ))
+            .await;
+            let address = authorize_address(&config, "http://localhost:9876/callback", "s").unwrap();
+            assert!(
+                address.starts_with(&format!("{host}/ba/kr1/service/authorize")),
+                "{endpoints}: {address}"
+            );
+        }
     }
 
     #[tokio::test]

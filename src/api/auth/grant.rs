@@ -191,6 +191,7 @@ impl Grants {
             match self.refresh(client, &refresh).await {
                 Ok(answer) => {
                     let rotated = answer.get("refresh_token").and_then(Value::as_str);
+                    let rotated = rotated.filter(|token| !token.is_empty());
                     let granted = granted(&answer, OPERATION)?;
                     let now = client.clock().now();
                     let stored = Stored {

@@ -142,6 +142,7 @@ pub async fn exchange(
     let token = granted(&answer, operation)?;
     let now = config.clock.now();
     let refresh = answer.get("refresh_token").and_then(|token| token.as_str());
+    let refresh = refresh.filter(|token| !token.is_empty());
     let stored = Stored {
         refresh_token: refresh.map(str::to_owned),
         stored_at: refresh.map(|_| now),

@@ -84,6 +84,25 @@ async fn eight_refused_calls_renew_the_token_once() {
 }
 
 #[tokio::test]
+async fn an_empty_refresh_token_takes_no_ones_place() {
+    let server = Server::start(|_, seen, _| match seen.path() {
+        "/oauth/token" => Reply::json(
+            200,
+            &json!({"access_token": "t1", "refresh_token": "", "expires_in": 3600}),
+        ),
+        _ => Reply::json(200, &json!({"files": []})),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("acme.tokens");
+    let mut config = refreshing(&server, Some(store.clone()));
+    config.credentials.access_token = None;
+    let (drive, _) = server.connect(config);
+    drive.children(&root("me"), None).await.unwrap();
+    assert_eq!(stored(&store)["refresh_token"], "r0");
+}
+
+#[tokio::test]
 async fn a_second_process_uses_what_the_first_one_stored() {
     let server = rotating().await;
     let folder = tempfile::tempdir().unwrap();

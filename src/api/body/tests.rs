@@ -68,6 +68,24 @@ async fn a_redirect_is_followed_with_the_token_and_unpacked_by_nobody() {
 }
 
 #[tokio::test]
+async fn an_address_in_another_script_is_followed() {
+    let server = Server::start(|address, seen, _| {
+        if is_call(seen) {
+            Reply::redirect(&format!("{address}/bytes/報告.txt?key=한"))
+        } else {
+            Reply::new(200, CONTENT)
+        }
+    })
+    .await;
+    let download = server.drive().download(&file("a", 10), 0).await.unwrap();
+    assert_eq!(collect(download).await.0.unwrap(), CONTENT);
+    assert_eq!(
+        server.lines()[1],
+        "GET /bytes/%E5%A0%B1%E5%91%8A.txt?key=%ED%95%9C"
+    );
+}
+
+#[tokio::test]
 async fn a_host_of_nobody_is_not_even_asked() {
     let stranger = Server::start(|_, _, _| Reply::new(200, CONTENT)).await;
     let target = stranger.address.clone();

@@ -129,7 +129,8 @@ impl Tenant {
         }))
     }
 
-    /// The entry of a file that the service took. Its answer tells little more than a key, so that the rest is asked for.
+    /// The entry of a file that the service took. Its answer tells little more than a key, so that the rest is asked for. One
+    /// that was found by its name may be another's, so that its size has to fit.
     async fn sent(
         &self,
         parent: &Entry,
@@ -151,11 +152,10 @@ impl Tenant {
                     let message = format!("the answer is no file ({})", broken.reason);
                     work.error(ErrorKind::Protocol, message)
                 })?;
-                if entry.size.is_some() {
-                    Some(entry)
-                } else {
-                    Some(self.stat(&entry).await?)
-                }
+                return match entry.size {
+                    Some(_) => Ok(entry),
+                    None => self.stat(&entry).await,
+                };
             }
             None => self.find(parent, &new.name).await?,
         };

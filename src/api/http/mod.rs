@@ -211,12 +211,14 @@ impl Client {
         judgement: &Judgement,
         refusal: Refusal,
     ) -> Result<(), Failed> {
-        let unavailable = ErrorKind::Unavailable {
-            retry_after: refusal.wait,
+        let asked = match judgement {
+            Judgement::Limited | Judgement::Crowded => refusal.reset.or(refusal.wait),
+            Judgement::Renew | Judgement::Again | Judgement::Final(_) => refusal.wait,
         };
+        let unavailable = ErrorKind::Unavailable { retry_after: asked };
         match judgement {
             Judgement::Limited => {
-                let Some(time) = budget.limited(refusal.wait) else {
+                let Some(time) = budget.limited(asked) else {
                     return Err(self.refused(work, budget, unavailable, refusal));
                 };
                 self.pace.close(work.operation, time).await;
@@ -225,16 +227,15 @@ impl Client {
             }
             Judgement::Crowded => {
                 self.crowd.refused();
-                let Some(time) = budget.limited(refusal.wait) else {
+                let Some(time) = budget.limited(asked) else {
                     return Err(self.refused(work, budget, unavailable, refusal));
                 };
                 self.rest(work, time, WaitReason::RateLimited).await;
                 Ok(())
             }
             Judgement::Renew | Judgement::Again | Judgement::Final(_) => {
-                let message = refusal.message();
-                let wait = refusal.wait;
-                self.pause(work, budget, unavailable, message, wait).await
+                self.pause(work, budget, unavailable, refusal.message(), asked)
+                    .await
             }
         }
     }

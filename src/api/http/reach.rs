@@ -72,13 +72,9 @@ impl Reach {
     }
 }
 
-/// The host of an address, with its port where that is not the usual one.
+/// The host of an address, with its scheme, and its port where that is not the usual one.
 pub(super) fn host(url: &Url) -> String {
-    let name = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{name}:{port}"),
-        None => name.to_owned(),
-    }
+    url.origin().ascii_serialization()
 }
 
 #[cfg(test)]
@@ -97,7 +93,7 @@ mod tests {
             outage: seconds(600),
         });
         let host = host(&Url::parse("https://storage.example:8443/a?b").unwrap());
-        assert_eq!(host, "storage.example:8443");
+        assert_eq!(host, "https://storage.example:8443");
         assert_eq!(reach.lost(&host), None, "it never answered");
         reach.answered(&host);
         assert_eq!(reach.lost("other.example"), None);

@@ -106,6 +106,14 @@ async fn f12_answers_429_close_one_operation_and_have_a_budget_of_their_own() {
     };
     assert_eq!(tally.calls().get("drive.list-root"), Some(&expected));
 
+    // The same header in another refusal is only what good answers tell as well.
+    let server = Server::start(|_, _, count| match count {
+        0 => refusal(500, "X").with("RateLimit-Reset", "3600"),
+        _ => page(),
+    })
+    .await;
+    server.drive().children(&root("me"), None).await.unwrap();
+
     let server =
         Server::start(|_, _, _| refusal(429, "TOO_MANY_REQUESTS").with("retry-after", "86400")).await;
     let error = server.drive().children(&root("me"), None).await.unwrap_err();

@@ -148,6 +148,7 @@ impl Transport {
             Line::Call => &self.calls,
             Line::Content => &self.contents,
         };
+        let is_post = outgoing.method == Method::POST;
         let mut plain = reqwest::Request::new(outgoing.method, outgoing.url);
         *plain.headers_mut() = outgoing.headers;
         if outgoing.line == Line::Content {
@@ -157,6 +158,8 @@ impl Transport {
         let mut request = reqwest::RequestBuilder::from_parts(client.clone(), plain);
         let (mut flow, mut length) = (Arc::default(), 0);
         request = match outgoing.payload {
+            // Some gateways refuse a POST that tells no length.
+            Payload::Nothing if is_post => request.header("content-length", 0).body(Bytes::new()),
             Payload::Nothing => request,
             Payload::Json(value) => request.json(&value),
             Payload::Form(fields) => request.form(&fields),
@@ -256,9 +259,9 @@ impl Reply {
         self.response.url()
     }
 
-    /// A header as text.
+    /// A header as text. An address in it may hold letters of any script.
     pub(in crate::api) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
+        std::str::from_utf8(self.headers.get(name)?.as_bytes()).ok()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Op, Tenant, name, subject};
-use crate::api::http::Work;
+use crate::api::http::{Answer, Work};
 use crate::drive::{Detail, Error, ErrorKind, Result};
 use crate::entry::Entry;
 use crate::id::Family;
@@ -67,7 +67,12 @@ impl Tenant {
     async fn single(&self, entry: &Entry, op: Op, tail: &str) -> Result<Vec<Value>> {
         let spot = self.spot(&entry.drive).await?;
         let call = self.call(&spot, op, entry, tail, &[])?;
-        match self.client.call(&call, |answer| answer.json()).await {
+        let read = |answer: &Answer| match answer.body.is_empty() {
+            true => Ok(Value::Null),
+            false => answer.json(),
+        };
+        match self.client.call(&call, read).await {
+            Ok(Value::Null) => Ok(Vec::new()),
             Ok(value) => Ok(vec![value]),
             Err(failed) if failed.error.kind == ErrorKind::NotFound => Ok(Vec::new()),
             Err(failed) => Err(failed.error),

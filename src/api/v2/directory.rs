@@ -16,21 +16,26 @@ use crate::drive::{ErrorKind, Result};
 /// (API 2.0 docs, EN/user-list, and field reports).
 const DIRECTORY_PAGE: &str = "100";
 
+/// Lists that take a `domainId` (API 2.0 docs, EN/user-list and EN/group-list).
+const DOMAIN_LISTS: [&str; 2] = ["/users", "/groups"];
+
 impl Tenant {
-    /// Reads a whole list of the directory.
+    /// Reads a whole list of the directory: of the tenant's domain, where the tenant file names one and the list knows domains.
     pub(super) async fn directory(
         &self,
         operation: &'static str,
         path: &str,
         names: &[&str],
     ) -> Result<Vec<Value>> {
-        let bearer = Bearer::Directory;
-        self.list(operation, path, path, bearer, Some(DIRECTORY_PAGE), names)
+        let domain = self.domain_id.as_deref();
+        let domain = domain.filter(|_| DOMAIN_LISTS.contains(&path));
+        let mut query = vec![("count", DIRECTORY_PAGE)];
+        query.extend(domain.map(|domain| ("domainId", domain)));
+        self.pages(operation, path, path, Bearer::Directory, &query, names)
             .await
     }
 
-    /// Reads a whole list: every page, until there is no cursor. A cursor that comes twice is an error, and so are pages
-    /// without anything new.
+    /// Reads a whole list, with pages of so many entries.
     pub(super) async fn list(
         &self,
         operation: &'static str,
@@ -38,6 +43,20 @@ impl Tenant {
         path: &str,
         bearer: Bearer,
         count: Option<&str>,
+        names: &[&str],
+    ) -> Result<Vec<Value>> {
+        let query = Vec::from_iter(count.map(|count| ("count", count)));
+        self.pages(operation, subject, path, bearer, &query, names).await
+    }
+
+    /// Reads every page, until there is no cursor. A cursor that comes twice is an error, and so are pages without anything new.
+    async fn pages(
+        &self,
+        operation: &'static str,
+        subject: &str,
+        path: &str,
+        bearer: Bearer,
+        query: &[(&str, &str)],
         names: &[&str],
     ) -> Result<Vec<Value>> {
         let work = Work {
@@ -49,8 +68,7 @@ impl Tenant {
         let mut news = News::default();
         let mut cursor: Option<String> = None;
         loop {
-            let mut query = Vec::new();
-            query.extend(count.map(|count| ("count", count)));
+            let mut query = query.to_vec();
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
             let url = self.url(path, &query, &work)?;
             let call = Call::get(operation, subject, url, bearer.clone());

@@ -45,6 +45,7 @@ pub(super) struct Tenant {
     client: Arc<Client>,
     api: String,
     credentials: Credentials,
+    domain_id: Option<String>,
     /// Login mails of members by the id in a drive's word, for delegated tokens.
     mails: Mutex<HashMap<String, Arc<str>>>,
     /// The ids of root folders, which the service tells only in their children.
@@ -72,6 +73,7 @@ impl Tenant {
             client,
             api: config.endpoints.api.trim_end_matches('/').to_owned(),
             credentials: config.credentials.clone(),
+            domain_id: config.domain_id.map(|id| id.to_string()),
             mails: Mutex::default(),
             root_ids: Mutex::default(),
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::api::testing::{Memory, Reply, Seen, Server, file, root};
 use crate::drive::{Detail, Error, ErrorKind, NewFile, PageToken};
 use crate::entry::{Access, Entry};
-use crate::id::FileId;
+use crate::id::{DriveId, FileId};
 use crate::monitor::Counter;
 
 #[tokio::test]
@@ -149,6 +149,45 @@ async fn scope_words_become_roots() {
             .lines()
             .contains(&"GET /v1.0/groups?count=100&cursor=2".to_owned())
     );
+}
+
+#[tokio::test]
+async fn the_domain_of_the_tenant_file_is_asked_of_the_lists_that_know_domains() {
+    let server = Server::start(|_, seen, _| match seen.path() {
+        "/v1.0/groups" => Reply::json(200, &json!({"groups": null})),
+        _ => Reply::json(200, &json!({"sharedrives": []})),
+    })
+    .await;
+    let mut config = server.config();
+    config.domain_id = Some(10_000_001);
+    let (drive, _) = server.connect(config);
+    for scope in ["groups/*", "sharedrives/*"] {
+        assert!(drive.roots(&scope.parse().unwrap()).await.unwrap().is_empty());
+    }
+    assert_eq!(
+        server.lines(),
+        [
+            "GET /v1.0/groups?count=100&domainId=10000001",
+            "GET /v1.0/sharedrives"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_acts_without_a_body_tells_that_it_has_none() {
+    let server = Server::start(|_, _, _| Reply::json(200, &json!({}))).await;
+    let folder = Entry {
+        kind: crate::entry::Kind::Folder,
+        ..Entry::root(DriveId::new("sharedrives/@1"), FileId::new("f"))
+    };
+    server
+        .drive()
+        .change_sharing(&folder, &crate::drive::SharingChange::Restrict)
+        .await
+        .unwrap();
+    let seen = server.seen();
+    let enable = seen.iter().find(|seen| seen.method == "POST").unwrap();
+    assert_eq!(enable.header("content-length"), Some("0"), "{}", enable.line());
 }
 
 #[tokio::test]
@@ -309,6 +348,35 @@ async fn a_broken_upload_is_resumed_at_the_offset_of_the_service() {
 }
 
 #[tokio::test]
+async fn a_rest_that_does_not_fit_begins_the_upload_anew() {
+    for refused in [409, 400] {
+        let (answer, server) = upload(&new_file(10), move |place, count, _| match (place, count) {
+            ("ticket", _) => ticket(),
+            ("put", 0) => Reply::nothing(),
+            ("put", 1) => Reply::json(refused, &json!({"code": "OFFSET"})),
+            ("put", _) => Reply::json(201, &stored(10)),
+            _ => listing(&[]),
+        })
+        .await;
+        answer.unwrap();
+        let seen = server.seen();
+        let bodies: Vec<&[u8]> = seen
+            .iter()
+            .filter(|seen| seen.method == "PUT")
+            .map(|seen| seen.body.as_slice())
+            .collect();
+        assert_eq!(
+            bodies,
+            [
+                b"0123456789".as_slice(),
+                b"456789".as_slice(),
+                b"0123456789".as_slice()
+            ]
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_conflict_is_one_unless_our_own_answer_was_lost() {
     let conflict = || Reply::json(409, &json!({"code": "CONFLICT"}));
     let (answer, server) = upload(&new_file(10), move |_, _, _| conflict()).await;
@@ -362,12 +430,10 @@ async fn uploads_that_cannot_be_are_refused_with_their_reason() {
     };
     let huge = new_file(10_737_418_241);
     let short = new_file(20);
-    let wrong = new_file(10);
-    let table: [(&NewFile, ErrorKind, usize); 4] = [
+    let table: [(&NewFile, ErrorKind, usize); 3] = [
         (&long, ErrorKind::Unsupported, 0),
         (&huge, ErrorKind::TooLarge, 0),
         (&short, ErrorKind::Source, 1),
-        (&wrong, ErrorKind::Changed, 2),
     ];
     for (new, kind, requests) in table {
         let (answer, server) = upload(new, |place, _, _| match place {
@@ -378,6 +444,13 @@ async fn uploads_that_cannot_be_are_refused_with_their_reason() {
         assert_eq!(answer.unwrap_err().kind, kind);
         assert_eq!(server.lines().len(), requests);
     }
+    // Who uploads is told of the file that is there, so that it can be removed.
+    let (answer, _) = upload(&new_file(10), |place, _, _| match place {
+        "ticket" => ticket(),
+        _ => Reply::json(201, &stored(9)),
+    })
+    .await;
+    assert_eq!(answer.unwrap().size, Some(9));
     let (answer, _) = upload(&new_file(10), |_, _, _| {
         Reply::json(400, &json!({"code": "DRIVE_QUOTA_EXCEEDED"}))
     })
@@ -404,6 +477,8 @@ async fn details_are_the_services_own_objects() {
             Reply::json(200, &json!({"permissions": [{"permissionId": "p"}]}))
         }
         "/v1.0/users/me/drive/files/b/link" => Reply::json(200, &json!({"accessType": "ANYONE"})),
+        "/v1.0/users/me/drive/files/c/link" => Reply::new(204, ""),
+        "/v1.0/users/me/drive/files/d/link" => Reply::new(200, "null"),
         _ => Reply::json(404, &json!({"code": "NOT_FOUND"})),
     })
     .await;
@@ -412,6 +487,10 @@ async fn details_are_the_services_own_objects() {
     let link = drive.detail(&b, Detail::Link).await.unwrap();
     assert_eq!(link, [json!({"accessType": "ANYONE"})]);
     assert!(drive.detail(&a, Detail::Link).await.unwrap().is_empty());
+    for nothing in ["c", "d"] {
+        let told = drive.detail(&file(nothing, 1), Detail::Link).await.unwrap();
+        assert!(told.is_empty(), "{nothing}");
+    }
     let revisions = drive.detail(&a, Detail::Revisions).await.unwrap();
     assert_eq!(revisions, [json!({"revisionId": "0"})]);
     let trash = drive.detail(&root("me"), Detail::Trash).await.unwrap();

@@ -248,7 +248,7 @@ impl<'a> Upload<'a> {
                 self.resume = self.new.size > 0;
                 Ok(Step::Again(message))
             }
-            Judgement::Renew => error(ErrorKind::Unauthenticated),
+            Judgement::Renew => error(self.spot.bearer.refused_kind()),
             // An empty file is there since the ticket, where the service made it then; its bytes are a formality.
             Judgement::Final(kind) if self.new.size == 0 => {
                 let found = self.tenant.find(self.parent, &self.new.name).await?;
@@ -259,6 +259,11 @@ impl<'a> Upload<'a> {
             }
             Judgement::Final(ErrorKind::Conflict) if self.doubtful => match self.look().await? {
                 Some(entry) => Ok(Step::Found(Box::new(entry))),
+                // The rest did not fit to what the service holds.
+                None if offset > 0 => {
+                    self.resume = false;
+                    Ok(Step::Again(message))
+                }
                 None => error(ErrorKind::Conflict),
             },
             Judgement::Final(ErrorKind::Protocol) if offset > 0 => {
@@ -311,19 +316,19 @@ impl<'a> Upload<'a> {
         }))
     }
 
-    /// The entry of a file that the service took. What it did not tell is looked up.
+    /// The entry of a file that the service took. What it did not tell is looked up. One that was found by its name may be
+    /// another's, so that its size has to fit.
     async fn finish(&self, answer: Option<Value>) -> Result<Entry> {
         let parent = Some(&self.parent.id);
         let told = answer.and_then(|raw| wire::entry(&self.parent.drive, parent, raw.into()).ok());
-        let entry = match told {
-            Some(entry) if entry.size.is_some() => Some(entry),
-            Some(entry) => Some(self.tenant.stat(&entry).await?),
-            None => {
-                let found = self.tenant.find(self.parent, &self.new.name).await?;
-                found.filter(|entry| !entry.is_folder())
-            }
-        };
-        let Some(entry) = entry else {
+        if let Some(entry) = told {
+            return match entry.size {
+                Some(_) => Ok(entry),
+                None => self.tenant.stat(&entry).await,
+            };
+        }
+        let found = self.tenant.find(self.parent, &self.new.name).await?;
+        let Some(entry) = found.filter(|entry| !entry.is_folder()) else {
             return Err(self.work.error(
                 ErrorKind::Protocol,
                 "the service took the bytes, but the folder does not hold the file",

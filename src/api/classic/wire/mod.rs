@@ -75,22 +75,22 @@ fn typed(
         .any(|word| word.eq_ignore_ascii_case("folder"));
     let properties = Properties {
         file_type: file_type.map(|word| word.to_uppercase()),
-        folder_type: fields.take("folderType", as_text)?,
-        updated_by: fields.take("updateUser", as_location)?,
-        uploaded: fields.take("uploaded", as_flag)?,
-        locked: fields.take("locked", as_flag)?,
-        protected: fields.take("protected", as_flag)?,
-        virus: fields.take("virus", as_text)?,
-        has_exif: fields.take("hasExif", as_flag)?,
-        has_thumbnail: fields.take("hasThumbnail", as_flag)?,
-        member_share: fields.take("memberShare", as_it_is)?,
-        link_share: fields.take("linkShare", as_it_is)?,
-        group: fields.take("group", as_it_is)?,
+        folder_type: fields.side("folderType", as_text),
+        updated_by: fields.side("updateUser", as_location),
+        uploaded: fields.side("uploaded", as_flag),
+        locked: fields.side("locked", as_flag),
+        protected: fields.side("protected", as_flag),
+        virus: fields.side("virus", as_text),
+        has_exif: fields.side("hasExif", as_flag),
+        has_thumbnail: fields.side("hasThumbnail", as_flag),
+        member_share: fields.side("memberShare", as_it_is),
+        link_share: fields.side("linkShare", as_it_is),
+        group: fields.side("group", as_it_is),
         ..Properties::default()
     };
-    let size = fields.take("resourceSize", as_size)?;
+    let size = fields.side("resourceSize", as_size);
     let location = fields
-        .take("resourceLocation", as_location)?
+        .side("resourceLocation", as_location)
         .filter(|location| !location.is_empty())
         .or_else(|| parent.map(|(_, location)| location.to_owned()));
     let entry = Entry {
@@ -100,9 +100,9 @@ fn typed(
         name,
         kind: if is_folder { Kind::Folder } else { Kind::File },
         size,
-        modified: take_date(&mut fields, "updateDate")?,
-        created: take_date(&mut fields, "createDate")?,
-        accessed: take_date(&mut fields, "accessDate")?,
+        modified: take_date(&mut fields, "updateDate"),
+        created: take_date(&mut fields, "createDate"),
+        accessed: take_date(&mut fields, "accessDate"),
         location,
         properties,
     };
@@ -122,24 +122,18 @@ fn name_of(item: &Item<'_>) -> Option<String> {
 }
 
 /// Takes milliseconds since 1970 out of the fields and gives them to the second. They stay among the fields when they
-/// hold more, or are no date; `None` when they are of a wrong type.
-fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Timestamp>> {
-    let milliseconds = match fields.get(name) {
-        None => return Some(None),
-        Some(Value::Number(number)) => number.as_i64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        Some(_) => return None,
-    };
-    let Some(milliseconds) = milliseconds else {
-        return Some(None);
-    };
-    let Ok(time) = Timestamp::from_second(milliseconds.div_euclid(1_000)) else {
-        return Some(None);
-    };
+/// hold more, or are no date.
+fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Timestamp> {
+    let milliseconds = match fields.get(name)? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }?;
+    let time = Timestamp::from_second(milliseconds.div_euclid(1_000)).ok()?;
     if milliseconds.rem_euclid(1_000) == 0 {
         fields.pass(name);
     }
-    Some(Some(time))
+    Some(time)
 }
 
 /// One page of a listing: its items, and whether more follow, where the answer tells that.
@@ -150,6 +144,8 @@ pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<bool
             let mut rest = bare(list.rest.into())?.into_value();
             let items = match rest.get_mut("items").map(Value::take) {
                 Some(Value::Array(items)) => Some(items.into_iter().map(Item::from).collect()),
+                // Services that write an empty list as nothing are common enough.
+                Some(Value::Null) => Some(Vec::new()),
                 _ => None,
             };
             (items, rest)

@@ -53,18 +53,6 @@ fn wrong_items_are_broken_and_kept() {
         (json!({"resourceKey": 5, "resourceName": "n"}), "no-id"),
         (json!({"resourceKey": "k"}), "no-name"),
         (json!({"resourceKey": "k", "resourceName": 5}), "malformed"),
-        (
-            json!({"resourceKey": "k", "resourceName": "n", "locked": "no"}),
-            "malformed",
-        ),
-        (
-            json!({"resourceKey": "k", "resourceName": "n", "updateDate": {}}),
-            "malformed",
-        ),
-        (
-            json!({"resourceKey": "k", "resourceName": "n", "resourceSize": -5}),
-            "malformed",
-        ),
         (json!(7), "malformed"),
     ];
     for (raw, reason) in table {
@@ -74,6 +62,23 @@ fn wrong_items_are_broken_and_kept() {
     let file = read(json!({"resourceKey": "k", "resourceName": "n", "resourceLocation": 12345, "resourceType": "file", "fileType": "doc"})).unwrap();
     assert_eq!((file.kind, file.location.as_deref()), (Kind::File, Some("12345")));
     assert!(file.properties.other.is_empty());
+}
+
+#[test]
+fn what_stands_beside_may_be_of_any_type_and_is_kept() {
+    let beside = json!({
+        "resourceSize": -5, "locked": "no", "updateDate": {}, "createDate": true, "accessDate": "soon", "virus": 1,
+        "resourceLocation": []
+    });
+    let mut raw = json!({"resourceKey": "k", "resourceName": "n"});
+    let fields = raw.as_object_mut().unwrap();
+    fields.extend(beside.as_object().unwrap().clone());
+    let entry = read(raw).unwrap();
+    assert_eq!(
+        (entry.size, entry.modified, entry.properties.locked),
+        (None, None, None)
+    );
+    assert_eq!(Value::Object(entry.properties.other), beside);
 }
 
 /// The items of a page, as it comes through the reader of answers.
@@ -95,10 +100,15 @@ fn pages_and_envelopes() {
     );
     assert_eq!(page(&json!({"items": []})), Ok((vec![], None)));
     assert_eq!(page(&json!({"items": [], "hasMore": null})), Ok((vec![], None)));
+    assert_eq!(
+        page(&json!({"items": null, "hasMore": false})),
+        Ok((vec![], Some(false)))
+    );
     for wrong in [
         json!({"items": [], "hasMore": true}),
         json!({"items": [], "hasMore": "no"}),
-        json!({"items": null}),
+        json!({"items": null, "hasMore": true}),
+        json!({"hasMore": false}),
         json!([]),
     ] {
         assert!(page(&wrong).is_err(), "{wrong}");
@@ -139,6 +149,7 @@ proptest! {
                     (Value::Null, None) => {}
                     (Value::Number(told), Some(size)) => prop_assert_eq!(told.as_f64(), Some(size as f64)),
                     (Value::String(told), Some(size)) => prop_assert_eq!(told.trim().parse(), Ok(size)),
+                    (told, None) => prop_assert_eq!(entry.properties.other.get("resourceSize"), Some(&told)),
                     (told, size) => prop_assert!(false, "size {} read as {:?}", told, size),
                 }
                 for (name, time) in [
@@ -157,12 +168,11 @@ proptest! {
                         prop_assert_eq!(kept, fields.get(name).filter(|told| !told.is_null()));
                     }
                 }
-                let typed = [
-                    "resourceKey", "resourceName", "resourceSize", "resourceLocation", "fileType", "folderType",
-                    "updateUser", "hasExif", "hasThumbnail", "uploaded", "locked", "virus", "memberShare", "linkShare",
-                    "group", "protected",
+                let typed = ["resourceKey", "resourceName", "fileType", "memberShare", "linkShare", "group"];
+                let partly = [
+                    "resourceType", "updateDate", "createDate", "accessDate", "resourceSize", "resourceLocation", "folderType",
+                    "updateUser", "hasExif", "hasThumbnail", "uploaded", "locked", "virus", "protected",
                 ];
-                let partly = ["resourceType", "updateDate", "createDate", "accessDate"];
                 assert_nothing_is_dropped(fields, &entry.properties.other, &typed, &partly);
                 let told = |name: &str| Some(of(name)).filter(|told| !told.is_null());
                 prop_assert_eq!(&entry.properties.link_share, &told("linkShare"));
@@ -184,7 +194,8 @@ proptest! {
             return Ok(());
         };
         if let Ok((items, more)) = page(&raw) {
-            prop_assert_eq!(inner.get("items").and_then(Value::as_array), Some(&items));
+            let told = inner.get("items").filter(|told| !told.is_null());
+            prop_assert_eq!(told.map_or_else(Vec::new, |told| told.as_array().unwrap().clone()), items.clone());
             prop_assert_eq!(inner.get("hasMore").and_then(Value::as_bool), more);
             prop_assert!(!items.is_empty() || more != Some(true));
         }

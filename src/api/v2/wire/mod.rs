@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::items::{Item, List};
-use crate::api::read::{Fields, as_flag, as_it_is, as_location, as_size, as_text, last_part, left};
+use crate::api::read::{Fields, as_flag, as_location, as_size, as_text, last_part, left};
 use crate::drive::BrokenItem;
 use crate::entry::{Entry, Kind, Properties, Quota};
 use crate::id::{DriveId, FileId};
@@ -69,25 +69,22 @@ fn typed(
     fields.pass("fileName");
     let file_type = fields.take("fileType", as_text)?;
     let file_type = file_type.map(|word| word.to_uppercase());
-    let parent_id = fields.take("parentFileId", as_text)?;
-    let size = fields.take("fileSize", as_size)?;
-    let location = fields.take("resourceLocation", as_location)?;
-    let shared = fields.take("shared", as_flag)?;
-    let permission_root = fields.take("permissionRootFileId", as_text)?;
-    let modified = take_date(&mut fields, "modifiedTime")?;
-    let created = take_date(&mut fields, "createdTime")?;
-    let accessed = take_date(&mut fields, "accessedTime")?;
+    let parent_id = fields.side("parentFileId", as_text);
+    let size = fields.side("fileSize", as_size);
+    let location = fields.side("resourceLocation", as_location);
+    let shared = fields.side("shared", as_flag);
+    let permission_root = fields.side("permissionRootFileId", as_text);
+    let modified = take_date(&mut fields, "modifiedTime");
+    let created = take_date(&mut fields, "createdTime");
+    let accessed = take_date(&mut fields, "accessedTime");
     let mut properties = Properties {
         file_type,
         shared,
         permission_root,
         ..Properties::default()
     };
-    let unknown = match fields.take("statuses", as_it_is)? {
-        None => Vec::new(),
-        Some(Value::Array(statuses)) => read_statuses(statuses, &mut properties),
-        Some(_) => return None,
-    };
+    let statuses = fields.side("statuses", |value| value.as_array().cloned());
+    let unknown = statuses.map_or_else(Vec::new, |statuses| read_statuses(statuses, &mut properties));
     let is_folder = properties.file_type.as_deref() == Some("FOLDER");
     let entry = Entry {
         drive: drive.clone(),
@@ -140,20 +137,13 @@ fn name_of(item: &Item<'_>) -> Option<String> {
     }
 }
 
-/// Takes a date to the second out of the fields. Its text stays among them when it holds more than that, or is no date
-/// at all; `None` when it is no text.
-fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Option<Timestamp>> {
-    let text = match fields.get(name) {
-        None => return Some(None),
-        Some(value) => value.as_str()?,
-    };
-    let Some((time, exact)) = date(text) else {
-        return Some(None);
-    };
+/// Takes a date to the second out of the fields. It stays among them when it holds more than that, or is no date at all.
+fn take_date(fields: &mut Fields<'_>, name: &'static str) -> Option<Timestamp> {
+    let (time, exact) = date(fields.get(name)?.as_str()?)?;
     if exact {
         fields.pass(name);
     }
-    Some(Some(time))
+    Some(time)
 }
 
 /// Reads RFC 3339 with any number of fraction digits and with or without a colon in the offset; tells whether the text
@@ -196,19 +186,29 @@ pub(in crate::api) fn next_cursor(raw: &Value) -> Result<Option<String>, String>
 /// One page of a listing: its items, and where the next page begins.
 pub(in crate::api) fn page(list: List<'_>) -> Result<(Vec<Item<'_>>, Option<String>), String> {
     let next = next_cursor(&list.rest)?;
-    let items = list.items.ok_or("the answer holds no list 'files'")?;
+    let items = match list.items {
+        Some(items) => items,
+        // Services that write an empty list as nothing are common enough.
+        None if is_null(&list.rest, "files") => Vec::new(),
+        None => return Err("the answer holds no list 'files'".to_owned()),
+    };
     Ok((items, next))
 }
 
-/// The first of the named arrays that is there.
+/// The first of the named arrays that is there. One that is null is empty.
 pub(in crate::api) fn items(mut raw: Value, names: &[&str]) -> Result<Vec<Value>, String> {
-    names
+    let found = names
         .iter()
         .find_map(|name| match raw.get_mut(*name).map(Value::take) {
             Some(Value::Array(items)) => Some(items),
+            Some(Value::Null) => Some(Vec::new()),
             _ => None,
-        })
-        .ok_or_else(|| format!("the answer holds no list '{}'", names.join("' or '")))
+        });
+    found.ok_or_else(|| format!("the answer holds no list '{}'", names.join("' or '")))
+}
+
+fn is_null(raw: &Value, name: &str) -> bool {
+    raw.get(name).is_some_and(Value::is_null)
 }
 
 #[cfg(test)]

@@ -74,35 +74,7 @@ fn wrong_items_are_broken_and_kept() {
         ),
         (json!({"fileId": "a", "fileName": ["n"]}), "malformed"),
         (
-            json!({"fileId": "a", "fileName": "n", "fileSize": -1}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "fileSize": "ten"}),
-            "malformed",
-        ),
-        (
             json!({"fileId": "a", "fileName": "n", "fileType": 3}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "statuses": "LOCKED"}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "modifiedTime": 12}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "parentFileId": {}}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "shared": "yes"}),
-            "malformed",
-        ),
-        (
-            json!({"fileId": "a", "fileName": "n", "resourceLocation": []}),
             "malformed",
         ),
         (json!("text"), "malformed"),
@@ -115,6 +87,23 @@ fn wrong_items_are_broken_and_kept() {
             assert_eq!(broken.name.as_deref(), Some("n"));
         }
     }
+}
+
+#[test]
+fn what_stands_beside_may_be_of_any_type_and_is_kept() {
+    let beside = json!({
+        "fileSize": "ten", "statuses": "LOCKED", "modifiedTime": 12, "createdTime": [], "accessedTime": 1498096259000_i64,
+        "parentFileId": {}, "shared": "yes", "permissionRootFileId": 7.5, "resourceLocation": []
+    });
+    let mut raw = json!({"fileId": "a", "fileName": "n"});
+    let fields = raw.as_object_mut().unwrap();
+    fields.extend(beside.as_object().unwrap().clone());
+    let entry = read(raw).unwrap();
+    assert_eq!((entry.size, entry.modified, entry.created), (None, None, None));
+    let listed_in = entry.parent_id.unwrap();
+    assert_eq!(listed_in.as_str(), "parent");
+    assert_eq!((entry.properties.shared, entry.properties.locked), (None, None));
+    assert_eq!(Value::Object(entry.properties.other), beside);
 }
 
 #[test]
@@ -158,7 +147,9 @@ fn pages_end_with_an_empty_cursor_and_need_their_list() {
         items(json!({"result": [1]}), &["result", "sharedFolders"]),
         Ok(vec![json!(1)])
     );
+    assert_eq!(items(json!({"files": null}), &["files"]), Ok(vec![]));
     assert!(items(json!({"files": {}}), &["files"]).is_err());
+    assert!(items(json!({}), &["files"]).is_err());
     assert!(items(json!([]), &["files"]).is_err());
 }
 
@@ -189,6 +180,7 @@ proptest! {
                     (Value::Null, None) => {}
                     (Value::Number(told), Some(size)) => prop_assert_eq!(told.as_f64(), Some(size as f64)),
                     (Value::String(told), Some(size)) => prop_assert_eq!(told.trim().parse(), Ok(size)),
+                    (told, None) => prop_assert_eq!(entry.properties.other.get("fileSize"), Some(&told)),
                     (told, size) => prop_assert!(false, "size {} read as {:?}", told, size),
                 }
                 let is_folder = of("fileType").as_str().is_some_and(|word| word.to_uppercase() == "FOLDER");
@@ -202,11 +194,11 @@ proptest! {
                         prop_assert_eq!(entry.properties.other.get(name), fields.get(name).filter(|told| !told.is_null()));
                     }
                 }
-                let typed = [
-                    "fileId", "fileName", "fileType", "parentFileId", "fileSize", "resourceLocation", "shared",
-                    "permissionRootFileId",
+                let typed = ["fileId", "fileName", "fileType"];
+                let partly = [
+                    "parentFileId", "fileSize", "resourceLocation", "shared", "permissionRootFileId", "statuses", "modifiedTime",
+                    "createdTime", "accessedTime",
                 ];
-                let partly = ["statuses", "modifiedTime", "createdTime", "accessedTime"];
                 assert_nothing_is_dropped(fields, &entry.properties.other, &typed, &partly);
             }
             Err(broken) => {
@@ -232,7 +224,10 @@ proptest! {
             let told = raw.pointer("/quota/used").and_then(Value::as_f64);
             prop_assert!(told.is_none() || quota.used.is_none() || quota.used.map(|used| used as f64) == told);
         }
-        let list = raw.get("files").and_then(Value::as_array).cloned();
+        let list = match raw.get("files") {
+            Some(Value::Null) => Some(Vec::new()),
+            told => told.and_then(Value::as_array).cloned(),
+        };
         let text = raw.to_string();
         let Ok(read) = read_list(text.as_bytes(), "files") else {
             // Deeper than any reader of JSON follows.
