@@ -38,8 +38,8 @@ pub use handed::Handed;
 pub use listing::{Applied, FolderWork, Listed, ListedAs, NewRoot, PageFacts, Placement};
 pub use release::Released;
 pub use uploads::{
-    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem, Sent,
-    Settled, Spent, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
+    Again, Choice, Claimed, Difference, DriveCount, FollowWork, Followed, Naming, NewUpload, Problem, SameBy,
+    Sent, Settled, Spent, UploadEnd, UploadOutcome, UploadRow, UploadTotals, UploadWork,
 };
 
 /// Changes that wait for the writer at most; a sender waits beyond that.

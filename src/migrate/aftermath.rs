@@ -308,7 +308,8 @@ async fn refill(pass: &Pass, work: &FollowWork, line: usize) -> Result<bool, Mis
         return Err(conflict("target-moved"));
     }
     let time = |entry: Option<jiff::Timestamp>| entry.map(|time| time.as_second());
-    if now.size == work.size && time(now.modified) == time(work.modified) {
+    let is_whole = now.properties.uploaded != Some(false);
+    if is_whole && now.size == work.size && time(now.modified) == time(work.modified) {
         restore.ledger.refilled(work.no, now).await?;
         return Ok(true);
     }

@@ -398,7 +398,11 @@ async fn a_second_look_at_a_content_that_shall_follow_leaves_what_others_did() {
             .await
             .unwrap();
         journal.end_there(work.folder, listing).await.unwrap();
-        let found = match journal.decide_upload(work.no, naming, false).await.unwrap() {
+        let found = match journal
+            .decide_upload(work.no, naming, false, Vec::new())
+            .await
+            .unwrap()
+        {
             Some(Again::Work(work)) => match work.choice {
                 Choice::Send {
                     name,

@@ -19,6 +19,8 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
                 return adopt(restore, &work, entry).await;
             }
             Choice::Send { name, renamed, .. } => (name.clone(), *renamed),
+            // Contents are compared of files alone.
+            Choice::Compare { there, .. } => (there.name.clone(), false),
         };
         tries += 1;
         let error = match restore.drive.create_folder(&work.parent, &name).await {
@@ -50,7 +52,7 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
         }
         match restore
             .ledger
-            .decide_upload(work.no, restore.options.naming, refused)
+            .decide_upload(work.no, restore.options.naming, refused, Vec::new())
             .await?
         {
             Some(Again::Work(again)) => work = *again,

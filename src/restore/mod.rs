@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::drive::{self, Drive};
 use crate::entry::OnConflict;
 use crate::id::DriveId;
-use crate::ledger::{self, Ledger, Naming, Settled, UploadOutcome};
+use crate::ledger::{self, Ledger, Naming, SameBy, Settled, UploadOutcome};
 use crate::manifest;
 use crate::monitor::{Counter, Monitor};
 use crate::plan::Policy;
@@ -70,7 +70,7 @@ impl Options {
         Options {
             naming: Naming {
                 on_conflict,
-                times_kept: true,
+                same_by: SameBy::Time,
                 numbered,
                 fold,
             },

@@ -15,7 +15,7 @@ use crate::drive::{
 };
 use crate::entry::{Entry, Kind, Root, Scope};
 use crate::id::{Family, FileId};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, SameBy};
 use crate::monitor::Monitor;
 use crate::stop::Stop;
 
@@ -167,6 +167,9 @@ pub async fn rehearse(
     stop: Stop,
 ) -> Result<Summary, Error> {
     options.check_back.rehash = 0.0;
+    if options.naming.same_by == SameBy::Content {
+        options.naming.same_by = SameBy::Size;
+    }
     restore(stage, ledger, Arc::new(Nothing), options, monitor, stop).await
 }
 

@@ -65,10 +65,35 @@ pub(crate) async fn send(
     };
     let mut copies = VecDeque::from_iter(work.stored_at.clone());
     let mut others_asked = false;
+    // Files of the target that were read back and are others.
+    let mut differing = Vec::new();
     let mut tries = 0;
     loop {
-        let Choice::Send { name, renamed, over } = work.choice.clone() else {
-            return Ok(Some(fail(&work, "conflict", tries)));
+        let (name, renamed, over) = match work.choice.clone() {
+            Choice::Send { name, renamed, over } => (name, renamed, over),
+            Choice::Compare { there, outcome } => {
+                match check_back(restore, &work, &there).await {
+                    Ok(()) => return Ok(Some(found(&work, *there, outcome))),
+                    Err(DIFFERS) => differing.push(there.id),
+                    Err(why) if why == ErrorKind::Cancelled.code() => return Ok(None),
+                    Err(why) => return Ok(Some(fail(&work, &format!("compare: {why}"), tries))),
+                }
+                match restore
+                    .ledger
+                    .decide_upload(work.no, restore.options.naming, false, differing.clone())
+                    .await?
+                {
+                    Some(Again::Work(again)) => work = *again,
+                    Some(Again::Settled(settled)) => {
+                        restore.tell(&settled);
+                        return Ok(None);
+                    }
+                    None => return Ok(None),
+                }
+                restore.ledger.flush().await?;
+                continue;
+            }
+            Choice::Adopt(_) => return Ok(Some(fail(&work, "conflict", tries))),
         };
         if restore.is_too_full(&work.parent.drive, size) {
             return Ok(Some(fail(&work, ErrorKind::QuotaFull.code(), tries)));
@@ -149,7 +174,7 @@ pub(crate) async fn send(
         }
         match restore
             .ledger
-            .decide_upload(work.no, restore.options.naming, refused)
+            .decide_upload(work.no, restore.options.naming, refused, differing.clone())
             .await?
         {
             Some(Again::Work(again)) => work = *again,
@@ -233,7 +258,10 @@ async fn confirm(
         entry = told;
     }
     if entry.size != work.size {
-        take_back(restore, work, &entry, outcome).await;
+        // An answer that tells of something else than a file of that name takes nothing away.
+        if !entry.is_folder() && same_text(&entry.name, name) {
+            take_back(restore, work, &entry, outcome).await;
+        }
         return Some(fail(work, "size-differs", tries));
     }
     let mut reason = "";
@@ -305,6 +333,22 @@ async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Resu
     match &work.sha256 {
         Some(expected) if *expected != found => Err(DIFFERS),
         _ => Ok(()),
+    }
+}
+
+/// The end of a step whose file was there.
+fn found(work: &UploadWork, entry: Entry, outcome: UploadOutcome) -> Ended {
+    let end = UploadEnd {
+        no: work.no,
+        outcome,
+        reason: String::new(),
+        entry: Some(Box::new(entry)),
+        attempts: 0,
+        sent: None,
+    };
+    Ended {
+        end,
+        settled: settled_as(work, outcome, ""),
     }
 }
 

@@ -79,8 +79,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Those of a folder on this machine: a name of 255 bytes is checked by the file system itself.
-    pub const LOCAL: Limits = Limits {
+    /// None of ours: a folder on this machine checks a name of 255 bytes itself, and the documents of the classic API name no
+    /// limits, so that only its servers know them.
+    pub const NONE: Limits = Limits {
         name_characters: usize::MAX,
         file_bytes: u64::MAX,
     };

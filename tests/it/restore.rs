@@ -340,6 +340,50 @@ async fn each_answer_to_a_conflict_keeps_its_word() {
     }
 }
 
+/// The classic API gives each upload the time of its arrival, so that name and size alone would pass another content off.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_time_tells_the_same_file_its_content_does() {
+    let old = serve(small()).await;
+    let archive = backed_up(&old, Face::V2).await;
+    for (word, status, outcome) in [
+        ("skip", Status::Partial, "skipped"),
+        ("overwrite", Status::Complete, "overwritten"),
+        ("rename", Status::Complete, "renamed"),
+        ("fail", Status::Partial, "failed"),
+    ] {
+        let mut world = empty();
+        // The same content of another day, and another content of the same size.
+        for (path, size, seed) in [("/a/one.txt", 1000, 0), ("/a/two.txt", 1001, 99)] {
+            let add = Change::AddFile {
+                drive: "me".to_owned(),
+                path: path.to_owned(),
+                size,
+                seed,
+                modified: Some(1_600_000_000_000),
+            };
+            world.apply(&add, 0).unwrap();
+        }
+        let new = serve(world).await;
+        let before = tree(&new.world(), false);
+        let job = restoring(&archive, &new, Face::Classic).key("on-conflict", &format!("{word:?}"));
+        let report = job.run().await.unwrap();
+        assert_eq!(report.status, status, "{word} {}", report.to_text());
+        let rows = table(&results(&archive), "idmap.csv");
+        let of = |path: &str| rows.iter().find(|row| row.0 == path).unwrap().1.clone();
+        assert_eq!(of("/a/one.txt"), "already-there", "{word}");
+        assert_eq!(of("/a/two.txt"), outcome, "{word}");
+        let after = tree(&new.world(), false);
+        let source = tree(&old.world(), false);
+        let two = |tree: &Tree| tree.iter().find(|row| row.0 == "/a/two.txt").unwrap().clone();
+        let expected = if word == "overwrite" { &source } else { &before };
+        assert_eq!(two(&after), two(expected), "{word}");
+        new.reset_calls();
+        job.run().await.unwrap();
+        assert_eq!(tree(&new.world(), false), after, "{word}: twice is once");
+        assert_eq!(sent(&new, &["classic.upload"]), 0, "{word}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_takes_what_was_asked_for_and_puts_it_where_it_was_told() {
     let old = serve(small()).await;

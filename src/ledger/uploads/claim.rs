@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::ends::{end, finish_file};
-use super::{CONTENT, ENDED, Naming, READY, STARTED, UploadEnd, UploadOutcome, second, target_entry};
+use super::{CONTENT, ENDED, Naming, READY, STARTED, SameBy, UploadEnd, UploadOutcome, second, target_entry};
 use crate::entry::{Entry, Kind, OnConflict};
 use crate::id::{DriveId, Family, FileId};
 use crate::ledger::{Ledger, Result};
@@ -56,6 +56,13 @@ pub enum Choice {
     },
     /// The folder is there: list it.
     Adopt(Box<Entry>),
+    /// A file of that name and size is there: only its content tells whether it is the same.
+    Compare {
+        /// The file.
+        there: Box<Entry>,
+        /// What became of the step, when it is the same.
+        outcome: UploadOutcome,
+    },
 }
 
 /// Steps that were taken.
@@ -133,7 +140,7 @@ impl Ledger {
                 .collect::<rusqlite::Result<_>>()?;
             let mut claimed = Claimed::default();
             for no in numbers {
-                match decide(transaction, no, &naming, false)? {
+                match decide(transaction, no, &naming, false, &[])? {
                     Some(Again::Work(work)) => claimed.works.push(*work),
                     Some(Again::Settled(settled)) => claimed.settled.push(settled),
                     None => {}
@@ -149,10 +156,16 @@ impl Ledger {
     }
 
     /// Decides again about a started step after its folder was listed again. `refused` says that the service refused
-    /// the name; then names that it might take for the same count as well.
-    pub async fn decide_upload(&self, no: i64, naming: Naming, refused: bool) -> Result<Option<Again>> {
+    /// the name; then names that it might take for the same count as well. `differing` are files that were compared and are others.
+    pub async fn decide_upload(
+        &self,
+        no: i64,
+        naming: Naming,
+        refused: bool,
+        differing: Vec<FileId>,
+    ) -> Result<Option<Again>> {
         let again = self
-            .change(move |transaction| decide(transaction, no, &naming, refused))
+            .change(move |transaction| decide(transaction, no, &naming, refused, &differing))
             .await?;
         self.tell_news();
         Ok(again)
@@ -178,6 +191,7 @@ fn decide(
     no: i64,
     naming: &Naming,
     refused: bool,
+    differing: &[FileId],
 ) -> rusqlite::Result<Option<Again>> {
     let Some(step) = read(transaction, no)? else {
         return Ok(None);
@@ -189,26 +203,29 @@ fn decide(
         return Ok(Some(Again::Work(Box::new(UploadWork { choice, ..step.work }))));
     }
     let folder = step.work.folder;
-    if let Some(reserved) = &step.reserved
+    if let Some(reserved) = step.reserved.clone()
         && !refused
         && step.left.is_none()
-        && let Some(there) = look(transaction, folder, &step.work, reserved, None)?
+        && let Some(there) = look(transaction, folder, &step.work, &reserved, None)?
         && there.owner.is_none()
         && there.entry.kind == step.work.kind
-        && (step.work.kind == Kind::Folder || is_same(&step.work, &there.entry, naming))
     {
         // It was started, and it is there: only its answer is missing.
-        return match step.work.kind {
-            Kind::Folder => adopt(transaction, step, there.entry).map(Some),
-            Kind::File => {
-                let outcome = if *reserved == step.name {
-                    UploadOutcome::Restored
-                } else {
-                    UploadOutcome::Renamed
-                };
-                done(transaction, &step.work, there.entry, outcome).map(Some)
-            }
+        let renamed = reserved != step.name;
+        let outcome = match renamed {
+            true => UploadOutcome::Renamed,
+            false => UploadOutcome::Restored,
         };
+        if step.work.kind == Kind::Folder {
+            return adopt(transaction, step, there.entry).map(Some);
+        }
+        match likeness(&step.work, &there.entry, naming, differing) {
+            Likeness::Same => return done(transaction, &step.work, there.entry, outcome).map(Some),
+            Likeness::Open => return compare(transaction, step, there.entry, outcome).map(Some),
+            // What was begun has not arrived whole: the same name once more.
+            Likeness::Half => return send(transaction, step, reserved, renamed, None).map(Some),
+            Likeness::Other => {}
+        }
     }
     if let Some(left) = &step.left {
         return follow(transaction, step.work, left.clone(), naming).map(Some);
@@ -243,8 +260,13 @@ fn decide(
         if same_kind && step.work.kind == Kind::Folder {
             return adopt(transaction, step, there.entry).map(Some);
         }
-        if same_kind && is_same(&step.work, &there.entry, naming) {
-            return done(transaction, &step.work, there.entry, UploadOutcome::AlreadyThere).map(Some);
+        if same_kind {
+            let outcome = UploadOutcome::AlreadyThere;
+            match likeness(&step.work, &there.entry, naming, differing) {
+                Likeness::Same => return done(transaction, &step.work, there.entry, outcome).map(Some),
+                Likeness::Open => return compare(transaction, step, there.entry, outcome).map(Some),
+                Likeness::Half | Likeness::Other => {}
+            }
         }
         if !first {
             continue;
@@ -277,7 +299,7 @@ fn follow(
         .map(|there| there.entry)
         .filter(|there| there.id == left.id);
     match there {
-        Some(there) if is_same(&work, &there, naming) => {
+        Some(there) if likeness(&work, &there, naming, &[]) == Likeness::Same => {
             done(transaction, &work, there, UploadOutcome::Overwritten)
         }
         Some(there) if there.size == left.size && there.modified == left.modified => {
@@ -294,14 +316,34 @@ fn follow(
     }
 }
 
-/// The same content as far as a listing can tell: size, and modified time where the target keeps it.
-fn is_same(work: &UploadWork, there: &Entry, naming: &Naming) -> bool {
-    let same_time = match (work.modified, there.modified) {
-        _ if !naming.times_kept => true,
-        (Some(ours), Some(theirs)) => ours.as_second() == theirs.as_second(),
-        (None, _) | (_, None) => false,
-    };
-    same_time && work.size.is_some() && work.size == there.size
+/// What a listing tells of a file of the target: whether it is the one to be uploaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    /// It is.
+    Same,
+    /// Only its content tells.
+    Open,
+    /// Its upload has not ended, by what the service says.
+    Half,
+    /// It is another.
+    Other,
+}
+
+fn likeness(work: &UploadWork, there: &Entry, naming: &Naming, differing: &[FileId]) -> Likeness {
+    if work.size.is_none() || work.size != there.size || differing.contains(&there.id) {
+        return Likeness::Other;
+    }
+    if there.properties.uploaded == Some(false) {
+        return Likeness::Half;
+    }
+    let second = |time: Option<Timestamp>| time.map(Timestamp::as_second);
+    let same_time = work.modified.is_some() && second(work.modified) == second(there.modified);
+    match naming.same_by {
+        _ if same_time => Likeness::Same,
+        SameBy::Time => Likeness::Other,
+        SameBy::Content if work.sha256.is_some() => Likeness::Open,
+        SameBy::Content | SameBy::Size => Likeness::Same,
+    }
 }
 
 fn read(transaction: &Transaction<'_>, no: i64) -> rusqlite::Result<Option<Step>> {
@@ -420,6 +462,20 @@ fn adopt(transaction: &Transaction<'_>, step: Step, there: Entry) -> rusqlite::R
     Ok(Again::Work(Box::new(UploadWork { choice, ..step.work })))
 }
 
+fn compare(
+    transaction: &Transaction<'_>,
+    step: Step,
+    there: Entry,
+    outcome: UploadOutcome,
+) -> rusqlite::Result<Again> {
+    start(transaction, step.work.no, Some(&there.name))?;
+    let choice = Choice::Compare {
+        there: Box::new(there),
+        outcome,
+    };
+    Ok(Again::Work(Box::new(UploadWork { choice, ..step.work })))
+}
+
 fn done(
     transaction: &Transaction<'_>,
     work: &UploadWork,
@@ -457,5 +513,66 @@ fn settled(work: &UploadWork, outcome: UploadOutcome, reason: &str) -> Settled {
         message: String::new(),
         size: work.size.unwrap_or(0),
         is_file: work.kind == Kind::File,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn naming(same_by: SameBy) -> Naming {
+        Naming {
+            on_conflict: OnConflict::Skip,
+            same_by,
+            numbered: |name, _| name.to_owned(),
+            fold: str::to_owned,
+        }
+    }
+
+    #[test]
+    fn a_listing_tells_the_same_file_or_says_that_its_content_must() {
+        let time = |second| Timestamp::from_second(second).ok();
+        let root = Entry::root(DriveId::new("me"), FileId::new("root"));
+        let work = UploadWork {
+            no: 1,
+            folder: 0,
+            parent: root.clone(),
+            drive: DriveId::new("users/old"),
+            id: FileId::new("o"),
+            path: DrivePath::from_text("/a"),
+            kind: Kind::File,
+            size: Some(7),
+            modified: time(5),
+            sha256: Some("00".repeat(32)),
+            stored_at: None,
+            choice: Choice::Adopt(Box::new(root)),
+        };
+        let there = |id: &str, size, modified, uploaded| {
+            let mut entry = Entry::root(DriveId::new("me"), FileId::new(id));
+            (entry.size, entry.modified) = (Some(size), modified);
+            entry.properties.uploaded = uploaded;
+            entry
+        };
+        let differing = [FileId::new("compared")];
+        use Likeness::{Half, Open, Other, Same};
+        for (entry, by_time, by_content, by_size) in [
+            (there("x", 7, time(5), None), Same, Same, Same),
+            (there("x", 7, time(5), Some(true)), Same, Same, Same),
+            (there("x", 7, time(5), Some(false)), Half, Half, Half),
+            (there("x", 7, time(6), None), Other, Open, Same),
+            (there("x", 7, None, None), Other, Open, Same),
+            (there("x", 8, time(5), None), Other, Other, Other),
+            (there("compared", 7, time(6), None), Other, Other, Other),
+        ] {
+            for (same_by, expected) in [
+                (SameBy::Time, by_time),
+                (SameBy::Content, by_content),
+                (SameBy::Size, by_size),
+            ] {
+                let found = likeness(&work, &entry, &naming(same_by), &differing);
+                assert_eq!(found, expected, "{same_by:?} {entry:?}");
+            }
+        }
     }
 }

@@ -237,13 +237,24 @@ pub struct NewUpload {
     pub settled: Option<(UploadOutcome, String)>,
 }
 
+/// What tells the same content, of two files of one name and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameBy {
+    /// The modified time, which the target keeps.
+    Time,
+    /// The content, read back and compared, where the modified time does not tell.
+    Content,
+    /// Nothing more: for a plan, which reads no contents.
+    Size,
+}
+
 /// How names are decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming {
     /// What to do when a name is taken by another content.
     pub on_conflict: OnConflict,
-    /// Whether the target keeps modified times, so that they tell the same content.
-    pub times_kept: bool,
+    /// What tells that a file of the target is the one to be uploaded.
+    pub same_by: SameBy,
     /// The n-th name for an item whose own is taken; n begins with 2.
     pub numbered: fn(&str, u32) -> String,
     /// Equal for names that the service might take for the same.

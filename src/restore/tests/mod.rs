@@ -378,7 +378,7 @@ async fn a_folder_of_this_machine_is_a_target_that_nothing_leaves() {
     let local = LocalFolder::open(&target).unwrap();
     let mut chosen = selection();
     chosen.targets.insert(DriveId::new("users/old"), local.root());
-    chosen.limits = Limits::LOCAL;
+    chosen.limits = Limits::NONE;
     let mut options = skip();
     options.naming.numbered = numbered_local;
     for start in 0..2 {

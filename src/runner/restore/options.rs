@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::archive;
 use crate::job::{Delivery, To};
+use crate::ledger::SameBy;
 use crate::plan::Policy;
 use crate::restore;
 use crate::runner::Session;
@@ -25,7 +26,9 @@ pub(in crate::runner) fn upload_options(
 ) -> restore::Options {
     let limits = &session.loaded.job.limits;
     let mut options = restore::Options::new(delivery.on_conflict);
-    options.naming.times_kept = times_kept;
+    if !times_kept {
+        options.naming.same_by = SameBy::Content;
+    }
     if matches!(delivery.to, To::Local(_)) {
         options.naming.numbered = restore::numbered_local;
     }
