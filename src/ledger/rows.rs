@@ -49,6 +49,29 @@ impl Ledger {
         .await
     }
 
+    /// A drive, and why it could not be read, when that is so of every drive of the run.
+    pub async fn nothing_read(&self) -> Result<Option<(DriveId, String)>> {
+        self.change(|transaction| {
+            let mut statement = transaction.prepare(
+                "SELECT drive, coalesce(message, refused,
+                    (SELECT reason FROM folder WHERE root = root.no AND item IS NULL AND state = 2 AND listed = 0))
+                 FROM root ORDER BY drive",
+            )?;
+            let mut rows = statement.query([])?;
+            let mut first = None;
+            while let Some(row) = rows.next()? {
+                let Some(why) = row.get::<_, Option<String>>(1)? else {
+                    return Ok(None);
+                };
+                if first.is_none() {
+                    first = Some((DriveId::new(row.get::<_, String>(0)?), why));
+                }
+            }
+            Ok(first)
+        })
+        .await
+    }
+
     /// The facts of each root, in code-point order of their drives.
     pub async fn root_facts(&self) -> Result<Vec<RootFacts>> {
         self.change(|transaction| {

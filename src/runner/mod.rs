@@ -138,6 +138,14 @@ pub enum Error {
     /// A migration cannot upload through the classic API, which keeps no modified times.
     #[error("the target of a migration must speak API 2.0")]
     ClassicTarget,
+    /// Not one drive of the job could be read.
+    #[error("no drive of the job could be read: {drive}: {why}")]
+    NothingRead {
+        /// The first of them.
+        drive: crate::id::DriveId,
+        /// Why that one could not be read.
+        why: String,
+    },
     /// Drives of the source have no place to go.
     #[error("these drives have no place to go: {0}")]
     Unmapped(String),

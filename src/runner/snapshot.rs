@@ -65,6 +65,8 @@ pub(super) async fn run(session: &Session) -> Result<Report, Error> {
         Ok(report) => report.snapshot.is_some(),
         // Nobody can carry on from a state that does not read.
         Err(Error::Ledger(error)) => error.is_damaged(),
+        // There is nothing to carry on.
+        Err(Error::NothingRead { .. }) => true,
         Err(_) => false,
     };
     // Until it is closed, its files must neither be removed nor be opened by another run of this process.
@@ -145,6 +147,10 @@ async fn conclude(
         report.roots = ledger.root_facts().await?;
         session.add_figures(&mut report);
         return Ok(report);
+    }
+    // An empty snapshot each night would only hide that the tenant cannot be read at all.
+    if let Some((drive, why)) = ledger.nothing_read().await? {
+        return Err(Error::NothingRead { drive, why });
     }
     session.monitor.phase(Phase::Finishing);
     publish::publish(session, archive, &run, &ledger, &mut report).await?;

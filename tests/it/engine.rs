@@ -19,6 +19,7 @@ use drivejob::monitor::{Counter, DriveState, Monitor, Phase, Silent, Transfer, W
 use drivejob::prune;
 use drivejob::report::{Report, Status};
 use drivejob::retention::Policy;
+use drivejob::runner;
 use drivejob::sim::{Action, GeneratedSpec, Options, Rule, SharedWorld, Sizes, World};
 use drivejob::stop::Stop;
 use drivejob::verify::{self, verify};
@@ -252,9 +253,14 @@ impl Engine {
                 let rule = Rule::new(operation, fault(number)).from_call(call).repeated(5);
                 self.lab.simulator.reset_calls();
                 self.lab.simulator.faults().add(rule).unwrap();
-                let report = start(&self.bench, Arc::new(Silent), Stop::new()).unwrap();
+                let outcome = start(&self.bench, Arc::new(Silent), Stop::new());
                 self.lab.simulator.faults().clear();
-                self.ended(&report);
+                match outcome {
+                    Ok(report) => self.ended(&report),
+                    // No snapshot is new, and nothing is left to carry on.
+                    Err(runner::Error::NothingRead { .. }) => self.states.lock().unwrap().clear(),
+                    Err(error) => panic!("{error}"),
+                }
             }
             Step::Killed { calls } => self.kill(calls),
             Step::Damage { night, file, kind } => self.damage(night, file, kind),

@@ -486,6 +486,7 @@ async fn outcome(case: Case, usual: &BTreeMap<String, i64>) -> String {
     let end = match &run {
         Ok(report) => end_of(report, &bench, &simulator, &name),
         Err(runner::Error::Drive(error)) => format!("error {}", error.kind.code()),
+        Err(runner::Error::NothingRead { .. }) => "nothing read".to_owned(),
         Err(error) => format!("error {error}"),
     };
     if run.is_err() {

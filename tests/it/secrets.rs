@@ -783,7 +783,8 @@ async fn only_a_trusted_certificate_is_sent_a_token() {
                 answer.err
             );
             // Who is not trusted now is not trusted in a minute.
-            assert!(answer.out.contains("0 repeated"), "{}", answer.out);
+            assert!(!answer.err.contains("a call is repeated"), "{}", answer.err);
+            assert_eq!(answer.code, Some(1));
         }
     }
 }

@@ -91,7 +91,8 @@ pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::Unmapped(_)
         | runner::Error::Connect(_)
         | runner::Error::NotPlanned(_) => ExitCode::Usage,
-        runner::Error::Prune(_)
+        runner::Error::NothingRead { .. }
+        | runner::Error::Prune(_)
         | runner::Error::Stalled(_)
         | runner::Error::Drive(_)
         | runner::Error::Archive(_)
