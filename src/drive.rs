@@ -131,7 +131,10 @@ pub enum Piece {
     /// The next bytes.
     Bytes(Bytes),
     /// The connection broke and was made good; the next bytes follow where the last ended.
-    Resumed,
+    Resumed {
+        /// Whether the service vouched that the content is still the same.
+        same: bool,
+    },
     /// The connection broke and the server starts anew: what came so far is void, the next byte is byte 0.
     Restarted,
 }

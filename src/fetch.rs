@@ -320,6 +320,8 @@ impl Fetch<'_> {
             self.monitor
                 .transfer(self.slot, Transfer::Advanced(sink.received));
         }
+        // Whether two parts may be of two contents.
+        let mut is_joined = false;
         let mut body = download.body;
         while let Some(piece) = body.next().await {
             match piece? {
@@ -333,9 +335,13 @@ impl Fetch<'_> {
                         break;
                     }
                 }
-                Piece::Resumed => *spent += 1,
+                Piece::Resumed { same } => {
+                    *spent += 1;
+                    is_joined |= !same;
+                }
                 Piece::Restarted => {
                     *spent += 1;
+                    is_joined = false;
                     self.monitor.transfer(self.slot, Transfer::Restarted);
                     sink.restart().await?;
                 }
@@ -346,6 +352,19 @@ impl Fetch<'_> {
             // What came is not this file: no later start may take it for its beginning.
             sink.restart().await?;
             return Err(Miss::Length { received });
+        }
+        if is_joined {
+            match self.drive.stat(entry).await {
+                Ok(now) if differs(&now, entry) => {
+                    sink.restart().await?;
+                    return Err(Miss::Changed(Box::new(now)));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    sink.restart().await?;
+                    return Err(error.into());
+                }
+            }
         }
         Ok(sink.finish(&work.local, entry).await?)
     }

@@ -322,7 +322,7 @@ pub(super) async fn collect(download: Download) -> (Result<Vec<u8>, Error>, Vec<
     while let Some(piece) = body.next().await {
         match piece {
             Ok(Piece::Bytes(more)) => bytes.extend_from_slice(&more),
-            Ok(Piece::Resumed) => steps.push("resumed"),
+            Ok(Piece::Resumed { same }) => steps.push(if same { "resumed" } else { "joined" }),
             Ok(Piece::Restarted) => {
                 steps.push("restarted");
                 bytes.clear();

@@ -199,6 +199,28 @@ async fn a_file_that_grew_is_taken_as_it_now_is() {
 }
 
 #[tokio::test]
+async fn two_parts_that_nobody_vouches_for_are_one_file_only_while_it_stays_as_it_was() {
+    let place = Place::new();
+    let parts = |same| {
+        let mut pieces = bytes(3);
+        pieces.push(Piece::Resumed { same });
+        pieces.extend(bytes(2));
+        Ok(pieces)
+    };
+    for (script, length) in [
+        (Script::new([parts(true)], []), 5),
+        (Script::new([parts(false)], [Ok(5)]), 5),
+        (Script::new([parts(false), Ok(bytes(6))], [Ok(6)]), 6),
+    ] {
+        let Fetched::Whole(whole) = place.fetch(&script, &work(5)).await.unwrap() else {
+            panic!("a small file is whole in memory");
+        };
+        assert_eq!(whole.bytes.concat(), vec![7; length]);
+        assert!(script.is_used_up());
+    }
+}
+
+#[tokio::test]
 async fn a_file_that_is_gone_vanished_and_one_that_is_there_failed() {
     let place = Place::new();
     let gone = Script::new([Err(ErrorKind::NotFound)], [Err(ErrorKind::NotFound)]);

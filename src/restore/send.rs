@@ -325,7 +325,7 @@ async fn check_back(restore: &Restore, work: &UploadWork, entry: &Entry) -> Resu
     while let Some(piece) = download.body.next().await {
         match piece.map_err(|error| error.kind.code())? {
             Piece::Bytes(bytes) => context.update(&bytes),
-            Piece::Resumed => {}
+            Piece::Resumed { .. } => {}
             Piece::Restarted => context = Context::new(&SHA256),
         }
     }

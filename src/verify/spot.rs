@@ -243,7 +243,7 @@ async fn hash(drive: &dyn Drive, row: &Row) -> Result<[u8; 32], Error> {
     while let Some(piece) = download.body.next().await {
         match piece? {
             Piece::Bytes(bytes) => context.update(&bytes),
-            Piece::Resumed => {}
+            Piece::Resumed { .. } => {}
             Piece::Restarted => context = Context::new(&SHA256),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use super::table::{Credential, classic, directory, each_member, member};
 use super::{Bearer, Credentials, Token, margin};
 use crate::api::classic::addresses;
 use crate::api::http::{Client, Failed, Url, Work};
+use crate::api::refusal::shown;
 use crate::api::{Config, ConnectError, Dialect};
 use crate::drive::{Error, ErrorKind, Result};
 use crate::secret::Secret;
@@ -45,6 +47,8 @@ pub(super) struct Grants {
     is_classic: bool,
     signer: Option<Signer>,
     token_url: Url,
+    /// Whether a token was granted for a member: then the app may ask for them.
+    has_delegated: AtomicBool,
 }
 
 /// What a bearer is called in messages.
@@ -93,6 +97,7 @@ impl Grants {
             is_classic,
             signer,
             token_url,
+            has_delegated: AtomicBool::new(false),
         })
     }
 
@@ -279,13 +284,17 @@ impl Grants {
                         .iter()
                         .any(|code| refusal.code_mentions(code))
                 });
+                let of_the_app = of_the_app && !self.has_delegated.load(Ordering::Relaxed);
                 let mut error = failed.error;
                 if delegated.is_some() && !of_the_app && error.kind == ErrorKind::Unauthenticated {
                     error.kind = ErrorKind::Denied;
                 }
                 error
             })?;
-        granted(&answer, OPERATION)
+        let granted = granted(&answer, OPERATION)?;
+        self.has_delegated
+            .fetch_or(delegated.is_some(), Ordering::Relaxed);
+        Ok(granted)
     }
 
     async fn classic(&self, client: &Arc<Client>, before: Option<&Token>) -> Result<Granted> {
@@ -381,11 +390,23 @@ pub(super) fn granted(answer: &Value, operation: &'static str) -> Result<Granted
         .and_then(Value::as_str)
         .filter(|text| !text.trim().is_empty())
     else {
+        // Some services refuse with a good status.
+        let said = ["errorCode", "error", "errorMessage", "error_description"]
+            .iter()
+            .filter_map(|name| answer.get(*name)?.as_str())
+            .map(shown)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let mut message = "the answer holds no access token".to_owned();
+        if !said.is_empty() {
+            message.push_str(": ");
+            message.push_str(&said);
+        }
         return Err(Error::new(
             ErrorKind::Unauthenticated,
             operation,
             "the token",
-            "the answer holds no access token",
+            message,
         ));
     };
     let seconds = ["expires_in", "expire_in"]

@@ -23,6 +23,9 @@ impl std::fmt::Debug for Signer {
 /// so that clocks may differ.
 const LIFETIME: i64 = 30 * 60;
 
+/// How far back an assertion is dated, in seconds: our clock may be ahead, and some services take nothing from the future.
+const LEEWAY: i64 = 30;
+
 impl Signer {
     /// Reads an RSA key in PEM, as PKCS#1 or PKCS#8. Line ends may be written as `\n`, as in environment variables.
     pub(super) fn new(pem: &Secret) -> Result<Signer, String> {
@@ -46,7 +49,7 @@ impl Signer {
 
     /// An assertion of the claims, issued at `now`.
     pub(super) fn sign(&self, mut claims: Map<String, Value>, now: Timestamp) -> Result<String, String> {
-        claims.insert("iat".to_owned(), json!(now.as_second()));
+        claims.insert("iat".to_owned(), json!(now.as_second() - LEEWAY));
         claims.insert("exp".to_owned(), json!(now.as_second() + LIFETIME));
         let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","typ":"JWT"}"#);
         let claims = URL_SAFE_NO_PAD.encode(Value::Object(claims).to_string());
@@ -117,7 +120,7 @@ pub(in crate::api) mod tests {
             assert_eq!(read(parts[0]), json!({"alg": "RS256", "typ": "JWT"}));
             assert_eq!(
                 read(parts[1]),
-                json!({"iss": "client", "sub": "account", "iat": 1_000, "exp": 2_800})
+                json!({"iss": "client", "sub": "account", "iat": 970, "exp": 2_800})
             );
             UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &public)
                 .verify(

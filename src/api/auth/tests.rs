@@ -239,6 +239,8 @@ async fn members_are_acted_for_by_tokens_of_their_own() {
     let server = Server::start(|_, seen, _| match seen.path() {
         "/oauth/token" => match claims(seen)["delegated_user"].as_str() {
             Some("b@x.jp") => Reply::json(400, &json!({"error": "invalid_request"})),
+            Some("g@x.jp") => Reply::json(401, &json!({"error": "unauthorized_client"})),
+            Some("h@x.jp") => Reply::json(200, &json!({"errorCode": "E7", "errorMessage": "no such member"})),
             Some(mail) => Reply::json(200, &json!({"access_token": mail, "expires_in": "60"})),
             None => Reply::json(200, &json!({"access_token": "directory", "expires_in": "60"})),
         },
@@ -292,8 +294,19 @@ async fn members_are_acted_for_by_tokens_of_their_own() {
     // One member's refusal is not everybody's.
     let error = drive.children(&roots[1].entry, None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Denied);
+    // Nor is it where the service blames the app, which got tokens for others.
+    let error = drive.children(&root("users/g@x.jp"), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied);
+    let error = drive.children(&root("users/h@x.jp"), None).await.unwrap_err();
+    assert!(
+        error.message.ends_with("no access token: E7 no such member"),
+        "{error}"
+    );
+    let (other, _) = server.connect(config.clone());
+    let error = other.children(&root("users/g@x.jp"), None).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unauthenticated);
     let requests = token_requests(&server);
-    assert_eq!(requests.len(), 3);
+    assert_eq!(requests.len(), 6);
     let claims = claims(&requests[1]);
     assert_eq!(claims["iss"], "client");
     assert_eq!(claims["sub"], "account@x.jp");

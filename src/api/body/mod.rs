@@ -389,16 +389,18 @@ impl Body {
     }
 
     async fn reopen(&mut self) -> Result<Piece> {
+        // With a tag, the service gives a part only of the content that the tag was for.
+        let same = self.fetcher.etag.is_some();
         let opened = self.fetcher.open(self.position).await?;
         let piece = if opened.from == self.position {
-            Piece::Resumed
+            Piece::Resumed { same }
         } else {
             Piece::Restarted
         };
         self.position = opened.from;
         self.began = opened.from;
         self.whole = opened.whole.or(match piece {
-            Piece::Resumed => self.whole,
+            Piece::Resumed { .. } => self.whole,
             _ => None,
         });
         self.reply = Some(opened.reply);

@@ -190,7 +190,7 @@ async fn an_address_that_ended_is_replaced_once() {
     })
     .await;
     let (bytes, steps) = collect(server.drive().download(&file("a", 10), 0).await.unwrap()).await;
-    assert_eq!((bytes.unwrap().as_slice(), steps), (CONTENT, vec!["resumed"]));
+    assert_eq!((bytes.unwrap().as_slice(), steps), (CONTENT, vec!["joined"]));
     let calls = server.seen().iter().filter(|seen| is_call(seen)).count();
     assert_eq!(calls, 2);
 }
@@ -224,7 +224,7 @@ async fn a_content_that_only_trickles_is_begun_again() {
     let (drive, tally) = server.connect(config);
     let (bytes, steps) = collect(drive.download(&file("a", 10), 0).await.unwrap()).await;
     assert_eq!(bytes.unwrap(), CONTENT);
-    assert_eq!(steps, ["resumed"]);
+    assert_eq!(steps, ["joined"]);
     assert_eq!(server.seen()[2].header("range"), Some("bytes=3-"));
     assert_eq!(tally.get(Counter::Retries), 1);
     // Where any rate is good enough, it just takes its time.

@@ -189,7 +189,7 @@ async fn contents_come_from_the_file_host_and_go_there() {
     let (bytes, steps) = collect(drive.download(&file, 0).await.unwrap()).await;
     assert_eq!(
         (bytes.unwrap().as_slice(), steps),
-        (b"0123456789".as_slice(), vec!["resumed"])
+        (b"0123456789".as_slice(), vec!["joined"])
     );
     let first = &server.seen()[0];
     assert_eq!(first.header("x-drive-api-type"), Some("reseller-api"));

@@ -249,7 +249,10 @@ impl Client {
     ) -> Result<(), Failed> {
         match broken.outage {
             Some(time) => {
-                self.rest(work, time, WaitReason::Unreachable).await;
+                tokio::select! {
+                    () = self.rest(work, time, WaitReason::Unreachable) => {}
+                    () = self.reach.back() => self.monitor.count(Counter::Retries, 1),
+                }
                 Ok(())
             }
             None => {

@@ -5,6 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Url;
@@ -15,6 +16,7 @@ use crate::api::RetryPolicy;
 pub(super) struct Reach {
     policy: RetryPolicy,
     hosts: Mutex<Vec<Host>>,
+    back: Notify,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,7 @@ impl Reach {
         Reach {
             policy,
             hosts: Mutex::default(),
+            back: Notify::new(),
         }
     }
 
@@ -43,6 +46,7 @@ impl Reach {
             Some(known) => {
                 if let Some(lost) = known.lost.take() {
                     tracing::info!(host, after = ?lost.elapsed(), "the host can be reached again");
+                    self.back.notify_waiters();
                 }
             }
             None if is_room => hosts.push(Host {
@@ -69,6 +73,11 @@ impl Reach {
             self.policy.first_delay.max(self.policy.max_delay),
         );
         (away <= self.policy.outage).then_some(pause)
+    }
+
+    /// Waits until a host that was away answers: who waits for it need not wait longer.
+    pub(super) async fn back(&self) {
+        self.back.notified().await;
     }
 }
 
@@ -106,6 +115,20 @@ mod tests {
         assert_eq!(reach.lost(&host), None, "601 s");
         reach.answered(&host);
         assert_eq!(reach.lost(&host), Some(seconds(1)), "it answered meanwhile");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_woken_when_the_host_answers() {
+        let reach = Reach::new(RetryPolicy::default());
+        reach.answered("a");
+        reach.lost("a");
+        let began = Instant::now();
+        let answering = async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            reach.answered("a");
+        };
+        tokio::join!(reach.back(), reach.back(), answering);
+        assert_eq!(began.elapsed(), Duration::from_secs(7));
     }
 
     #[test]

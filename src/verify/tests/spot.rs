@@ -177,7 +177,7 @@ async fn bytes_that_changed_without_a_word_differ_and_a_restarted_download_count
     table.files.get_mut("c").unwrap().1 = vec![
         Piece::Bytes(Bytes::from("rest")),
         Piece::Restarted,
-        Piece::Resumed,
+        Piece::Resumed { same: true },
         whole,
     ];
     let result = check(&house, &table, 9, 9).await;
