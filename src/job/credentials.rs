@@ -96,6 +96,20 @@ pub fn check_credentials(job: &Job, tenant: &Tenant, file: &str) -> Vec<Problem>
         .collect()
 }
 
+/// What is wrong with a job's target tenant. `file` is the job file, for the messages.
+pub fn check_target(job: &Job, target: &Tenant, file: &str) -> Option<Problem> {
+    let is_wrong = matches!(job.kind, JobKind::Migrate(_)) && target.dialect() == Face::Classic;
+    is_wrong.then(|| Problem {
+        file: file.to_owned(),
+        line: None,
+        column: None,
+        key: "target".to_owned(),
+        fault: Fault::WrongValue,
+        found: "a tenant of the classic API, which keeps no modified times".to_owned(),
+        expected: "a tenant file with api = \"v2\"".to_owned(),
+    })
+}
+
 fn drive(credential: Credential) -> Service {
     Service {
         calls: "drive",

@@ -28,7 +28,7 @@ use serde::Deserialize;
 pub use self::choice::{
     Deletions, Depth, Infected, Keep, Language, NotifyBody, Pass, Permissions, Repeat, Unmapped,
 };
-pub use self::credentials::{Credential, Service, check_credentials, service};
+pub use self::credentials::{Credential, Service, check_credentials, check_target, service};
 pub use self::fingerprint::changed_keys;
 pub use self::model::{
     Alarms, Delivery, Job, JobKind, Limits, MigrateOptions, Notify, RestoreOptions, Retention,

@@ -151,6 +151,9 @@ pub async fn migrate(
     tokio::try_join!(working, hand_off::keep_up(&pass, ended))?;
     let has_ended = *ending.borrow_and_update() == Feed::Ended;
     if !pass.restore.stop.is_draining() {
+        if has_ended {
+            pass.restore.ledger.end_unseen(pass.number).await?;
+        }
         aftermath::follow_all(&pass, &mut done, has_ended).await?;
         if let Some(hand_off) = &pass.options.hand_off {
             hand_off::settle(&pass, hand_off).await?;

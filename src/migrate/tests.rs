@@ -25,6 +25,23 @@ struct Move {
     target: Arc<MemoryDrive>,
     options: Options,
     backups: u32,
+    problems: Arc<Problems>,
+}
+
+/// What a pass complained of.
+#[derive(Debug, Default)]
+struct Problems(std::sync::Mutex<Vec<String>>);
+
+impl Monitor for Problems {
+    fn count(&self, _: crate::monitor::Counter, _: u64) {}
+    fn call(&self, _: &'static str, _: Option<u16>) {}
+    fn transfer(&self, _: usize, _: crate::monitor::Transfer<'_>) {}
+    fn waiting(&self, _: &crate::monitor::Waiting) {}
+    fn problem(&self, subject: &str, message: &str) {
+        self.0.lock().unwrap().push(format!("{subject}: {message}"));
+    }
+    fn phase(&self, _: crate::monitor::Phase) {}
+    fn drive(&self, _: &DriveId, _: crate::monitor::DriveState) {}
 }
 
 impl Move {
@@ -45,6 +62,7 @@ impl Move {
                 hand_off: None,
             },
             backups: 0,
+            problems: Arc::default(),
         }
     }
 
@@ -94,7 +112,7 @@ impl Move {
             HashMap::from([(DriveId::new(OLD), MemoryDrive::root(NEW))]),
             self.options.clone(),
             feed,
-            Arc::new(Silent),
+            Arc::clone(&self.problems) as Arc<dyn Monitor>,
             Stop::new(),
         )
         .await
@@ -285,6 +303,53 @@ fn killed_at_any_call_of_a_pass_it_goes_on_to_the_same_end() {
                 case.assert_same(&format!("call {call} {after_effect}")).await;
             });
         }
+    }
+}
+
+/// The run behind a pass that was killed may be given up, and its bytes with it. The next pass brings its own.
+#[test]
+fn killed_at_any_call_a_pass_is_followed_by_another_that_needs_nothing_of_it() {
+    for call in 1.. {
+        let mut case = Move::new();
+        let gone = process(async {
+            fill(&case);
+            let folder = case.put(&old(), "more", None);
+            for number in 0..9 {
+                case.put(&folder, &format!("f{number}"), Some(("bytes", number)));
+            }
+            let backup = case.back_up().await;
+            case.target.die(Some(Death {
+                call,
+                after_effect: false,
+            }));
+            tokio::select! {
+                _ = case.over(&backup) => None,
+                () = case.target.died.notified() => Some(folder),
+            }
+        });
+        case.target.die(None);
+        let Some(folder) = gone else {
+            assert!(call > 12, "all calls were tried");
+            break;
+        };
+        for item in std::fs::read_dir(case.folder.path()).unwrap() {
+            let path = item.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("b1-") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        process(async {
+            case.source.delete(&case.source.find(OLD, "/more/f4"));
+            case.put(&folder, "late", Some(("late", 5)));
+            let pass = case.pass().await;
+            assert_eq!((pass.pass, pass.is_finished), (2, true));
+            assert_eq!(
+                *case.problems.0.lock().unwrap(),
+                Vec::<String>::new(),
+                "call {call}"
+            );
+            case.assert_same(&format!("call {call}")).await;
+        });
     }
 }
 

@@ -110,14 +110,18 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         _ => None,
     };
     let target = target.map(|target| tenant_of(target, &base, &name)).transpose()?;
+    let mut problems = Vec::new();
     if let Some(tenant) = &tenant {
-        let problems: Vec<Problem> = job::check_credentials(&job, &tenant.tenant, &file)
+        problems = job::check_credentials(&job, &tenant.tenant, &file);
+    }
+    if let Some(target) = &target {
+        problems.extend(job::check_target(&job, &target.tenant, &file));
+    }
+    if !problems.is_empty() {
+        let placed = problems
             .into_iter()
-            .map(|problem| problem.placed_in(&text, format))
-            .collect();
-        if !problems.is_empty() {
-            return Err(LoadError::Problems(problems));
-        }
+            .map(|problem| problem.placed_in(&text, format));
+        return Err(LoadError::Problems(placed.collect()));
     }
     let fingerprint = job.fingerprint(tenant.as_ref().map(|file| &file.tenant));
     Ok(Loaded {

@@ -135,9 +135,6 @@ pub enum Error {
     /// A table cannot be written.
     #[error(transparent)]
     Table(#[from] manifest::Error),
-    /// A migration cannot upload through the classic API, which keeps no modified times.
-    #[error("the target of a migration must speak API 2.0")]
-    ClassicTarget,
     /// Not one drive of the job could be read.
     #[error("no drive of the job could be read: {drive}: {why}")]
     NothingRead {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use drivejob::job::{
-    Format, Job, JobKind, TenantRef, changed_keys, check_credentials, parse_job, parse_tenant, resolve_path,
-    schema,
+    Format, Job, JobKind, TenantRef, changed_keys, check_credentials, check_target, parse_job, parse_tenant,
+    resolve_path, schema,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -552,4 +552,25 @@ proptest::proptest! {
 fn in_lines(problems: &[drivejob::job::Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     lines.join("\n")
+}
+
+#[test]
+fn a_migration_goes_into_a_tenant_that_keeps_times() {
+    let text =
+        "kind = \"migrate\"\ntenant = \"a.toml\"\narchive = \"a\"\ntarget = \"t.toml\"\ndrives = [\"me\"]";
+    let tenant = |api: &str| parse_tenant(api, Format::Toml, "t.toml").unwrap();
+    let classic = tenant(
+        "api = \"classic\"\napi-id = \"kr1\"\n[auth]\nconsumer-key = { env = \"K\" }\ntoken = { env = \"T\" }",
+    );
+    let v2 = tenant("api = \"v2\"\n[auth]\ntoken = { env = \"T\" }");
+    let migrate = job(text);
+    assert_eq!(check_target(&migrate, &v2, "j.toml"), None);
+    let problem = check_target(&migrate, &classic, "j.toml").unwrap();
+    assert_eq!(
+        problem.placed_in(text, Format::Toml).to_string(),
+        "j.toml:4: key 'target': found a tenant of the classic API, which keeps no modified times, expected a tenant file with \
+         api = \"v2\""
+    );
+    let restore = job("kind = \"restore\"\narchive = \"a\"\ntarget = \"t.toml\"");
+    assert_eq!(check_target(&restore, &classic, "j.toml"), None);
 }

@@ -10,8 +10,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::ExitCode;
 use crate::cli::messages::CommandError;
 use crate::job::{
-    Api, Fault, Format, Job, JobKind, Problem, TenantRef, check_credentials, parse_job, parse_tenant,
-    resolve_path,
+    Api, Fault, Format, Job, JobKind, Problem, TenantRef, check_credentials, check_target, parse_job,
+    parse_tenant, resolve_path,
 };
 use crate::report::printable;
 
@@ -107,14 +107,15 @@ fn check_job(job: &Job, file: &Path, name: &str, text: &str) -> Result<String, V
                 }
             }
         };
-        if is_source {
-            let found = check_credentials(job, &tenant, name);
-            problems.extend(
-                found
-                    .into_iter()
-                    .map(|problem| problem.placed_in(text, Format::of(name))),
-            );
-        }
+        let found = match is_source {
+            true => check_credentials(job, &tenant, name),
+            false => Vec::from_iter(check_target(job, &tenant, name)),
+        };
+        problems.extend(
+            found
+                .into_iter()
+                .map(|problem| problem.placed_in(text, Format::of(name))),
+        );
     }
     if problems.is_empty() {
         let article = if job.kind.word().starts_with('a') {

@@ -87,7 +87,6 @@ pub(super) fn exit_of(error: &runner::Error) -> ExitCode {
         | runner::Error::NoTenant
         | runner::Error::Filter(_)
         | runner::Error::Map { .. }
-        | runner::Error::ClassicTarget
         | runner::Error::Unmapped(_)
         | runner::Error::Connect(_)
         | runner::Error::NotPlanned(_) => ExitCode::Usage,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::ends::{end, finish_file};
+use super::follow::{DOUBTFUL, pass_of};
 use super::{CONTENT, ENDED, Naming, READY, STARTED, SameBy, UploadEnd, UploadOutcome, second, target_entry};
 use crate::entry::{Entry, Kind, OnConflict};
 use crate::id::{DriveId, Family, FileId};
@@ -109,6 +110,8 @@ struct Step {
     known: Option<Entry>,
     /// A file that is in the target already and shall get another content, as it was left there.
     left: Option<Entry>,
+    /// Whether an earlier pass may have put it into the target.
+    is_doubtful: bool,
 }
 
 /// An item that lies in a target folder.
@@ -118,7 +121,8 @@ struct There {
 }
 
 impl Ledger {
-    /// Takes steps of a kind that are ready, at most `limit`, reserves a name for each, and marks them as started.
+    /// Takes steps of a kind that are ready, at most `limit`, reserves a name for each, and marks them as started. A file waits
+    /// until the pass has come by it: where an earlier one left its bytes, they need not be any more.
     ///
     /// The marks are on the disk only after [`Ledger::flush`].
     pub async fn claim_uploads(
@@ -129,24 +133,22 @@ impl Ledger {
         naming: Naming,
     ) -> Result<Claimed> {
         let claiming = self.change(move |transaction| {
-            let numbers: Vec<i64> = transaction
-                .prepare_cached(
-                    "SELECT no FROM upload WHERE state = 1 AND family = ?1 AND kind = ?2 ORDER BY no LIMIT ?3",
-                )?
-                .query_map(
-                    params![family as i64, i64::from(kind == Kind::Folder), limit],
-                    |row| row.get(0),
-                )?
-                .collect::<rusqlite::Result<_>>()?;
             let mut claimed = Claimed::default();
-            for no in numbers {
-                match decide(transaction, no, &naming, false, &[])? {
-                    Some(Again::Work(work)) => claimed.works.push(*work),
-                    Some(Again::Settled(settled)) => claimed.settled.push(settled),
-                    None => {}
+            loop {
+                let numbers = ready(transaction, family, kind, limit)?;
+                let is_last = numbers.is_empty();
+                for no in numbers {
+                    match decide(transaction, no, &naming, false, &[])? {
+                        Some(Again::Work(work)) => claimed.works.push(*work),
+                        Some(Again::Settled(settled)) => claimed.settled.push(settled),
+                        None => {}
+                    }
+                }
+                // Those that were put back give their places to others.
+                if is_last || !claimed.works.is_empty() || !claimed.settled.is_empty() {
+                    return Ok(claimed);
                 }
             }
-            Ok(claimed)
         });
         let claimed = claiming.await?;
         if !claimed.settled.is_empty() {
@@ -186,6 +188,36 @@ impl Ledger {
     }
 }
 
+/// The numbers of steps that are ready, those that may be in the target already first.
+fn ready(
+    transaction: &Transaction<'_>,
+    family: Family,
+    kind: Kind,
+    limit: u32,
+) -> rusqlite::Result<Vec<i64>> {
+    let family = family as i64;
+    let number = |row: &rusqlite::Row<'_>| row.get(0);
+    if kind == Kind::Folder {
+        return transaction
+            .prepare_cached(
+                "SELECT no FROM upload WHERE state = 1 AND family = ?1 AND kind = 1 ORDER BY seen, no LIMIT ?2",
+            )?
+            .query_map(params![family, limit], number)?
+            .collect();
+    }
+    let mut statement = transaction.prepare_cached(
+        "SELECT no FROM upload WHERE state = 1 AND family = ?1 AND kind = 0 AND seen = ?2 ORDER BY no LIMIT ?3",
+    )?;
+    let mut numbers: Vec<i64> = Vec::new();
+    for seen in [DOUBTFUL, pass_of(transaction)?] {
+        let room = i64::from(limit) - numbers.len() as i64;
+        for number in statement.query_map(params![family, seen, room], number)? {
+            numbers.push(number?);
+        }
+    }
+    Ok(numbers)
+}
+
 fn decide(
     transaction: &Transaction<'_>,
     no: i64,
@@ -223,9 +255,18 @@ fn decide(
             Likeness::Same => return done(transaction, &step.work, there.entry, outcome).map(Some),
             Likeness::Open => return compare(transaction, step, there.entry, outcome).map(Some),
             // What was begun has not arrived whole: the same name once more.
-            Likeness::Half => return send(transaction, step, reserved, renamed, None).map(Some),
-            Likeness::Other => {}
+            Likeness::Half if !step.is_doubtful => {
+                return send(transaction, step, reserved, renamed, None).map(Some);
+            }
+            Likeness::Half | Likeness::Other => {}
         }
+    }
+    if step.is_doubtful {
+        // It is not there, and its bytes may be gone with the pass that left them: it waits for this one to come by.
+        transaction
+            .prepare_cached("UPDATE upload SET state = ?2, new_name = NULL, seen = 0 WHERE no = ?1")?
+            .execute(params![no, READY])?;
+        return Ok(None);
     }
     if let Some(left) = &step.left {
         return follow(transaction, step.work, left.clone(), naming).map(Some);
@@ -353,7 +394,7 @@ fn read(transaction: &Transaction<'_>, no: i64) -> rusqlite::Result<Option<Step>
                     u.name, u.new_name, u.parent,
                     u.new_id, coalesce(u.given_name, u.new_name), u.kind, u.left_size, u.left_modified,
                     u.location, u.facts,
-                    p.new_id, coalesce(p.given_name, p.new_name), 1, NULL, NULL, p.location, p.facts, u.follow
+                    p.new_id, coalesce(p.given_name, p.new_name), 1, NULL, NULL, p.location, p.facts, u.follow, u.seen
              FROM upload AS u LEFT JOIN upload AS p ON p.no = u.parent
              WHERE u.no = ?1 AND u.state <> ?2",
         )?
@@ -369,6 +410,7 @@ fn read(transaction: &Transaction<'_>, no: i64) -> rusqlite::Result<Option<Step>
             };
             let follows = is_known && row.get::<_, i64>(26)? & CONTENT != 0;
             Ok(Step {
+                is_doubtful: row.get::<_, i64>(27)? == DOUBTFUL,
                 left: (follows && kind == Kind::File).then(|| own.clone()),
                 name: row.get(9)?,
                 reserved: row.get(10)?,

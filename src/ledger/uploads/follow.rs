@@ -14,6 +14,9 @@ use crate::ledger::columns::to_signed;
 use crate::ledger::{Ledger, Result};
 use crate::path::DrivePath;
 
+/// In place of the pass that came by it last: a file that an earlier pass may have put into the target.
+pub(super) const DOUBTFUL: i64 = -1;
+
 /// The key of the number of the pass.
 const PASS: &str = "pass";
 
@@ -106,12 +109,7 @@ impl Ledger {
     /// it, by its identity: what it has handed over counts as seen in that pass alone, also when the pass was finished.
     pub async fn begin_pass(&self, source: String) -> Result<i64> {
         self.change(move |transaction| {
-            let read = |key: &str| {
-                transaction
-                    .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
-                    .optional()
-            };
-            let pass: i64 = read(PASS)?.unwrap_or(0);
+            let pass = pass_of(transaction)?;
             let of: Option<String> = transaction
                 .query_row("SELECT value FROM meta WHERE key = ?1", [PASS_OF], |row| {
                     row.get(0)
@@ -120,6 +118,12 @@ impl Ledger {
             let pass = if of.as_deref() == Some(source.as_str()) {
                 pass
             } else {
+                // What may be in the target already is looked for before this pass comes by it, if it does.
+                transaction.execute(
+                    "UPDATE upload SET seen = ?1
+                     WHERE state IN (?2, ?3) AND kind = 0 AND new_name IS NOT NULL AND new_id IS NULL",
+                    params![DOUBTFUL, WAITING, READY],
+                )?;
                 pass + 1
             };
             let mut write =
@@ -128,6 +132,26 @@ impl Ledger {
             write.execute(params![PASS_OPEN, 1])?;
             write.execute(params![PASS_OF, source])?;
             Ok(pass)
+        })
+        .await
+    }
+
+    /// Ends the files that an earlier pass took up and that this one, which was fed to its end, did not come by.
+    pub async fn end_unseen(&self, pass: i64) -> Result<()> {
+        self.change(move |transaction| {
+            transaction.execute(
+                "UPDATE upload SET state = ?2, outcome = ?3, reason = ?4
+                 WHERE state IN (?5, ?6) AND kind = 0 AND new_id IS NULL AND seen < ?1",
+                params![
+                    pass,
+                    ENDED,
+                    UploadOutcome::NotInSnapshot as i64,
+                    UNSEEN,
+                    WAITING,
+                    READY
+                ],
+            )?;
+            Ok(())
         })
         .await
     }
@@ -344,6 +368,15 @@ impl Ledger {
     }
 }
 
+/// The number of the pass; 0 where there are no passes.
+pub(super) fn pass_of(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let found = transaction
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([PASS], |row| row.get(0))
+        .optional()?;
+    Ok(found.unwrap_or(0))
+}
+
 fn next(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
     transaction
         .prepare_cached("SELECT coalesce(max(no), 0) + 1 FROM upload")?
@@ -389,6 +422,9 @@ fn find(
         )
         .optional()
 }
+
+/// Reason of a file that an earlier pass took up, and that was not read again.
+const UNSEEN: &str = "not read again in this pass";
 
 /// Reason of a file that was delivered before, and that the journal does not know to be in the target.
 const LOST_SIGHT: &str = "delivered before, and no longer known to be in the target";

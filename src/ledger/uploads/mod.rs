@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS upload (
     want_name TEXT,
     attempts INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS upload_ready ON upload (family, kind, no) WHERE state = 1;
+DROP INDEX IF EXISTS upload_ready;
+CREATE INDEX IF NOT EXISTS upload_ready_seen ON upload (family, kind, seen, no) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS upload_parent ON upload (parent, state);
 CREATE INDEX IF NOT EXISTS upload_id ON upload (drive, id);
 CREATE INDEX IF NOT EXISTS upload_new_id ON upload (target, new_id) WHERE new_id IS NOT NULL;

@@ -24,7 +24,7 @@ use crate::archive::Archive;
 use crate::blocking::blocking;
 use crate::drive::Drive;
 use crate::entry::OnConflict;
-use crate::job::{Deletions, Face, JobKind, Keep, MigrateOptions, Pass, Permissions, Share, Unmapped};
+use crate::job::{Deletions, JobKind, Keep, MigrateOptions, Pass, Permissions, Share, Unmapped};
 use crate::ledger::{Ledger, NewRoot};
 use crate::migrate::{PassSummary, Reconciliation};
 use crate::monitor::Phase;
@@ -68,9 +68,6 @@ pub(super) async fn run(session: &Session, options: &MigrateOptions) -> Result<R
     let loaded = &session.loaded;
     let source_file = loaded.tenant.as_ref().ok_or(Error::NoTenant)?;
     let target_file = loaded.target.as_ref().ok_or(Error::NoTenant)?;
-    if target_file.tenant.dialect() != Face::V2 {
-        return Err(Error::ClassicTarget);
-    }
     let limits = &loaded.job.limits;
     let monitor = || Arc::clone(&session.monitor);
     let (source, _) = connect::connect(source_file, limits, &session.host, monitor()).await?;

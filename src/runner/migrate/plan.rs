@@ -56,9 +56,6 @@ pub(in crate::runner) async fn plan(
     let loaded = &session.loaded;
     let source = connected(session, loaded.tenant.as_ref()).await?;
     let target = connected(session, loaded.target.as_ref()).await?;
-    if target.is_classic {
-        return Err(Error::ClassicTarget);
-    }
     let Found {
         roots: found,
         mut warnings,
