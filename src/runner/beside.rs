@@ -33,6 +33,16 @@ pub(super) struct Beside {
     lines: Option<JsonLinesWriter<SideFile>>,
     export: Option<ExportWriter<SideFile>>,
     aggregate: Option<Aggregate>,
+    infected: u64,
+}
+
+/// What was seen of the rows while they were written.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// For the report, where the job wants one.
+    pub aggregate: Option<Aggregate>,
+    /// Files that the service marks as infected.
+    pub infected: u64,
 }
 
 impl Beside {
@@ -55,6 +65,7 @@ impl Beside {
             lines,
             export,
             aggregate: job.report.then(|| Aggregate::new(run.head().started)),
+            infected: 0,
         })
     }
 
@@ -69,11 +80,12 @@ impl Beside {
         if let Some(aggregate) = &mut self.aggregate {
             aggregate.add(row);
         }
+        self.infected += u64::from(row.entry.is_infected());
         Ok(())
     }
 
     /// Makes the files durable, and gives the figures.
-    pub(super) fn finish(self, run: &Run) -> Result<Option<Aggregate>, archive::Error> {
+    pub(super) fn finish(self, run: &Run) -> Result<Figures, archive::Error> {
         let (lines, export) = (self.lines, self.export);
         if let Some(lines) = lines {
             lines.finish().map_err(|error| failed(run, error))?.0.finish()?;
@@ -81,7 +93,10 @@ impl Beside {
         if let Some(export) = export {
             export.finish().map_err(|error| failed(run, error))?.0.finish()?;
         }
-        Ok(self.aggregate)
+        Ok(Figures {
+            aggregate: self.aggregate,
+            infected: self.infected,
+        })
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn publish(
         failures,
     } = write_rows(run, ledger, job).await?;
     let beside_run = run.clone();
-    let (written, aggregate) = blocking(move || -> Result<_, archive::Error> {
+    let (written, figures) = blocking(move || -> Result<_, archive::Error> {
         Ok((writer.finish()?, beside.finish(&beside_run)?))
     })
     .await?;
@@ -59,6 +59,13 @@ pub(super) async fn publish(
         Status::Partial
     };
     warn(report, ledger.details_not_offered().await?);
+    if figures.infected > 0 {
+        let files = figures.infected;
+        report.warnings.push(format!(
+            "the service marks {files} {} as infected: see the column 'virus' of the manifest",
+            if files == 1 { "file" } else { "files" }
+        ));
+    }
     let permissions = drive_permissions(ledger).await?;
     let changes = changes(archive, run, job, report).await?;
     session.add_figures(report);
@@ -68,7 +75,7 @@ pub(super) async fn publish(
         let permissions = Value::Object(permissions);
         tail.extra.insert("drive_permissions".to_owned(), permissions);
     }
-    if let Some(aggregate) = aggregate {
+    if let Some(aggregate) = figures.aggregate {
         write_page(archive, run, job, &tail, changes, aggregate).await?;
     }
     let run = run.clone();

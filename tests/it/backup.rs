@@ -422,6 +422,8 @@ async fn an_infected_file_is_fetched_or_skipped_as_the_job_says() {
                 row.entry.properties.virus.as_deref().map(|word| word != "none"),
                 Some(true)
             );
+            let warning = "the service marks 1 file as infected: see the column 'virus' of the manifest";
+            assert!(report.warnings.iter().any(|told| told == warning), "{report:?}");
         }
     }
 }
