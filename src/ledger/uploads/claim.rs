@@ -616,5 +616,23 @@ mod tests {
                 assert_eq!(found, expected, "{same_by:?} {entry:?}");
             }
         }
+        let mut bare = work.clone();
+        bare.sha256 = None;
+        let other_time = there("x", 7, time(6), None);
+        let by_content = naming(SameBy::Content);
+        assert_eq!(
+            likeness(&bare, &other_time, &by_content, &[]),
+            Same,
+            "nothing to compare with"
+        );
+        (bare.size, bare.modified) = (Some(7), None);
+        let timeless = there("x", 7, None, None);
+        assert_eq!(likeness(&bare, &timeless, &naming(SameBy::Time), &[]), Other);
+        bare.size = None;
+        let sizeless = Entry {
+            size: None,
+            ..timeless
+        };
+        assert_eq!(likeness(&bare, &sizeless, &naming(SameBy::Size), &[]), Other);
     }
 }
