@@ -188,14 +188,14 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     /// Six tries within five minutes, pauses from half a second to 30 seconds: longer than a restart of a gateway,
-    /// shorter than the patience of a nightly window. A host is waited for twice as long as a run may stand still by default.
+    /// shorter than the patience of a nightly window. A host that is away is waited for twice as long.
     fn default() -> RetryPolicy {
         RetryPolicy {
             tries: 6,
             time: Duration::from_secs(300),
             first_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
-            outage: Duration::from_secs(3600),
+            outage: Duration::from_secs(2 * 300),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -61,6 +62,10 @@ pub(super) async fn identity(file: &TenantFile, host: &Host) -> Result<String, E
     Ok(text.unwrap_or_default())
 }
 
+/// How many times `retry-for` a host is waited for that has answered before. By default these are the 30 minutes after which a
+/// run in which nothing moves ends, to be carried on by the next start.
+const OUTAGE: u32 = 2;
+
 /// The configuration of the connection, with every reference looked up.
 pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> Result<Config, Error> {
     let tenant = &file.tenant;
@@ -105,8 +110,11 @@ pub(super) async fn config(file: &TenantFile, limits: &Limits, host: &Host) -> R
         tries: limits.attempts,
         time: limits.retry_for,
         first_delay: host.first_pause.unwrap_or(usual.first_delay),
-        // Where nothing else moves, the watchdog ends the run before that, so that the next start goes on with it.
-        outage: limits.stall_after.saturating_mul(2),
+        outage: match limits.attempts {
+            // Who wants nothing repeated wants nothing waited for.
+            1 => Duration::ZERO,
+            _ => limits.retry_for.saturating_mul(OUTAGE),
+        },
         ..usual
     };
     config.timeouts = Timeouts {
