@@ -127,8 +127,12 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(7)).await;
             reach.answered("a");
         };
-        tokio::join!(reach.back(), reach.back(), answering);
-        assert_eq!(began.elapsed(), Duration::from_secs(7));
+        let waiting = async || {
+            reach.back().await;
+            began.elapsed()
+        };
+        let (first, second, ()) = tokio::join!(waiting(), waiting(), answering);
+        assert_eq!((first, second), (Duration::from_secs(7), Duration::from_secs(7)));
     }
 
     #[test]
