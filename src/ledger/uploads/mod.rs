@@ -7,6 +7,7 @@ mod claim;
 mod copies;
 mod ends;
 mod follow;
+mod likeness;
 mod results;
 mod sides;
 
