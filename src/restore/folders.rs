@@ -1,10 +1,10 @@
 //! Makes one folder of the target, or finds it, and learns what lies in it.
 
-use super::send::{is_doubtful, note_ends, refused_by, relist, settled_as};
+use super::send::{decide_again, is_doubtful, note_ends, refused_by, relist, settled_as};
 use super::{Error, Restore};
 use crate::drive::ErrorKind;
 use crate::entry::Entry;
-use crate::ledger::{Again, Choice, UploadOutcome, UploadWork};
+use crate::ledger::{Choice, UploadOutcome, UploadWork};
 
 /// Takes one folder step to its end. A failure of this folder alone is an outcome.
 ///
@@ -50,18 +50,10 @@ pub(super) async fn make(restore: &Restore, mut work: UploadWork) -> Result<(), 
             }
             Err(other) => return Err(other),
         }
-        match restore
-            .ledger
-            .decide_upload(work.no, restore.options.naming, refused, Vec::new())
-            .await?
-        {
-            Some(Again::Work(again)) => work = *again,
-            Some(Again::Settled(settled)) => {
-                restore.tell(&settled);
-                return Ok(());
-            }
-            None => return Ok(()),
-        }
+        let Some(again) = decide_again(restore, work.no, refused, &[]).await? else {
+            return Ok(());
+        };
+        work = again;
         if tries >= restore.options.attempts && matches!(work.choice, Choice::Send { .. }) {
             return note_ends(restore, vec![refused_by(&work, &error, tries)]).await;
         }

@@ -15,6 +15,7 @@ use super::{Error, Restore, same_text};
 use crate::archive::hex;
 use crate::drive::{self, ErrorKind, NewFile, Piece};
 use crate::entry::Entry;
+use crate::id::FileId;
 use crate::ledger::{Again, Choice, Sent, Settled, UploadEnd, UploadOutcome, UploadWork};
 use crate::monitor::Transfer;
 use crate::plan::is_sampled;
@@ -78,18 +79,10 @@ pub(crate) async fn send(
                     Err(why) if why == ErrorKind::Cancelled.code() => return Ok(None),
                     Err(why) => return Ok(Some(fail(&work, &format!("compare: {why}"), tries))),
                 }
-                match restore
-                    .ledger
-                    .decide_upload(work.no, restore.options.naming, false, differing.clone())
-                    .await?
-                {
-                    Some(Again::Work(again)) => work = *again,
-                    Some(Again::Settled(settled)) => {
-                        restore.tell(&settled);
-                        return Ok(None);
-                    }
-                    None => return Ok(None),
-                }
+                let Some(again) = decide_again(restore, work.no, false, &differing).await? else {
+                    return Ok(None);
+                };
+                work = again;
                 restore.ledger.flush().await?;
                 continue;
             }
@@ -172,23 +165,40 @@ pub(crate) async fn send(
             }
             Err(other) => return Err(other),
         }
-        match restore
-            .ledger
-            .decide_upload(work.no, restore.options.naming, refused, differing.clone())
-            .await?
-        {
-            Some(Again::Work(again)) => work = *again,
-            Some(Again::Settled(settled)) => {
-                restore.tell(&settled);
-                return Ok(None);
-            }
-            None => return Ok(None),
-        }
-        if tries >= restore.options.attempts {
+        let Some(again) = decide_again(restore, work.no, refused, &differing).await? else {
+            return Ok(None);
+        };
+        work = again;
+        // A file that only its content tells apart is looked at all the same: it may be the one that was sent.
+        if tries >= restore.options.attempts && matches!(work.choice, Choice::Send { .. }) {
             return Ok(Some(refused_by(&work, &error, tries)));
         }
         restore.ledger.flush().await?;
     }
+}
+
+/// Decides again about a started step whose folder was listed again; `None` when that settles it.
+///
+/// # Errors
+/// When the ledger fails.
+pub(super) async fn decide_again(
+    restore: &Restore,
+    no: i64,
+    refused: bool,
+    differing: &[FileId],
+) -> Result<Option<UploadWork>, Error> {
+    let naming = restore.options.naming;
+    let decided = restore
+        .ledger
+        .decide_upload(no, naming, refused, differing.to_vec());
+    Ok(match decided.await? {
+        Some(Again::Work(again)) => Some(*again),
+        Some(Again::Settled(settled)) => {
+            restore.tell(&settled);
+            None
+        }
+        None => None,
+    })
 }
 
 /// Whether the item may be there although the call failed.

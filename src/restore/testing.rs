@@ -73,6 +73,7 @@ pub(crate) struct MemoryDrive {
     world: Mutex<World>,
     folds: bool,
     careless: bool,
+    timeless: bool,
     pub(crate) died: Notify,
     pub(crate) uploaded: Notify,
 }
@@ -93,6 +94,14 @@ impl MemoryDrive {
     pub(crate) fn careless() -> Arc<MemoryDrive> {
         Arc::new(MemoryDrive {
             careless: true,
+            ..MemoryDrive::default()
+        })
+    }
+
+    /// A service that gives each upload the time of its arrival.
+    pub(crate) fn timeless() -> Arc<MemoryDrive> {
+        Arc::new(MemoryDrive {
+            timeless: true,
             ..MemoryDrive::default()
         })
     }
@@ -389,6 +398,10 @@ impl Drive for MemoryDrive {
             bytes.extend_from_slice(&portion.map_err(refused)?);
         }
         assert_eq!(bytes.len() as u64, new.size, "a source gives what it promised");
+        let modified = match self.timeless {
+            true => Timestamp::from_second(1_000_000).ok(),
+            false => new.modified,
+        };
         let outcome = {
             let mut world = self.world.lock().unwrap();
             let taken = world
@@ -401,7 +414,7 @@ impl Drive for MemoryDrive {
                     Some(found) if new.overwrite && found.kind == Kind::File => {
                         let item = world.items.get_mut(&key(&found)).unwrap();
                         item.entry.size = Some(new.size);
-                        item.entry.modified = new.modified;
+                        item.entry.modified = modified;
                         item.bytes = Bytes::from(bytes);
                         Ok(item.entry.clone())
                     }
@@ -411,7 +424,7 @@ impl Drive for MemoryDrive {
                             Some(Fault::Suffix) => format!("{}-1", new.name),
                             _ => new.name.clone(),
                         };
-                        Ok(world.insert(parent, &name, Some(Bytes::from(bytes)), new.modified))
+                        Ok(world.insert(parent, &name, Some(Bytes::from(bytes)), modified))
                     }
                 }
             }

@@ -49,6 +49,26 @@ async fn killed_at_any_call_it_goes_on_without_a_second_copy() {
     }
 }
 
+#[tokio::test]
+async fn where_no_time_tells_a_lost_answer_is_settled_by_the_content_at_the_last_try_too() {
+    for (fault, verdict, expected) in [
+        (Fault::LoseAnswer, Verdict::Complete, "/f=fifteen letters@1000000"),
+        (Fault::Race, Verdict::NothingRestored, "/f=somebody else's@7"),
+    ] {
+        let source = Source::new(&["/f=fifteen letters@1"]);
+        let drive = MemoryDrive::timeless();
+        drive.fault("upload", 1, fault);
+        let mut options = skip();
+        options.attempts = 1;
+        options.naming.same_by = SameBy::Content;
+        let summary = source.run(&drive, &source.ledger("ledger"), &options).await;
+        assert_eq!(summary.verdict(), verdict);
+        assert_eq!(drive.tree("users/new"), [expected]);
+        let calls = drive.calls();
+        assert_eq!((calls["upload"], calls["download"]), (1, 1));
+    }
+}
+
 /// What it is about, the faults, the outcome of the file, what lies in its folder then, and all calls.
 type FaultCase = (
     &'static str,
